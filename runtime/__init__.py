@@ -1,0 +1,1 @@
+"""Running programs: what `compile` and `optimize` return."""

@@ -1,0 +1,11 @@
+"""xlathe: a graph compiler for JAX.
+
+`compile` is a drop-in for `jax.jit`; `optimize` is the same transformation without jit.
+"""
+
+from xlathe.runtime.program import NotOptimized as NotOptimized
+from xlathe.runtime.program import compile as compile
+from xlathe.runtime.program import optimize as optimize
+from xlathe.runtime.traced import Traced as Traced
+
+__version__ = "0.1.0.dev0"

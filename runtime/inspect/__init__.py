@@ -1,0 +1,1 @@
+"""Looking inside: reports, dumps and logs of what the compiler did."""

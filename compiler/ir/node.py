@@ -1,0 +1,156 @@
+"""Nodes: one operation applied to its inputs, immutable and interned.
+
+Building a node twice gives the same object (hash-consing; Ershov 1958, Filliâtre and Conchon
+2006), so common subexpressions do not exist and equality of expressions is identity.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from xlathe.compiler.ir.types import TOKEN, Type, array_type
+
+Types = Type | tuple[Type, ...]
+
+
+class Opaque:
+    """An attribute compared by identity: an object that has no hash, or no meaning to xlathe."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Opaque) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __repr__(self) -> str:
+        return f"Opaque({type(self.value).__name__})"
+
+
+class Array:
+    """The value of a constant node, compared by its bytes, so that -0.0 and NaN keep their bits."""
+
+    __slots__ = ("_key", "value")
+
+    def __init__(self, value: np.ndarray) -> None:
+        value = np.array(value, order="C", copy=True)
+        value.setflags(write=False)
+        self.value = value
+        self._key = (str(value.dtype), value.shape, value.tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Array) and other._key == self._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return f"Array({self.value!r})"
+
+
+class Node:
+    """One operation applied to its inputs.
+
+    A node with several results has a tuple as its type, and `get` nodes pick its results out.
+
+    Attributes:
+        operation: the operation's name; a JAX primitive's own name, or a composite's.
+        inputs: the nodes whose values it takes.
+        attributes: its static arguments, by name; never changed.
+        type: the type of its value, or the tuple of types of its values.
+    """
+
+    __slots__ = ("__weakref__", "attributes", "inputs", "operation", "type")
+
+    operation: str
+    inputs: tuple[Node, ...]
+    attributes: Mapping[str, Any]
+    type: Any
+
+    def __getitem__(self, attribute: str) -> Any:
+        return self.attributes[attribute]
+
+    def __repr__(self) -> str:
+        return f"<{self.operation}: {self.type}>"
+
+    @property
+    def types(self) -> tuple[Type, ...]:
+        """The types of all its values."""
+        return self.type if isinstance(self.type, tuple) else (self.type,)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether its value is known."""
+        return self.operation == "constant"
+
+    @property
+    def value(self) -> np.ndarray:
+        """The value of a constant node."""
+        return self.attributes["value"].value
+
+
+_table: weakref.WeakValueDictionary[tuple[Any, ...], Node] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+_NO_ATTRIBUTES: Mapping[str, Any] = {}
+
+
+def node(
+    operation: str,
+    inputs: tuple[Node, ...],
+    type_: Types,
+    attributes: Mapping[str, Any] = _NO_ATTRIBUTES,
+) -> Node:
+    """Return the one node of this operation, inputs, type and attributes.
+
+    Every attribute must have a hash; wrap one that has none in `Opaque`.
+    """
+    if attributes:
+        key = (operation, inputs, type_, *sorted(attributes.items(), key=_attribute_name))
+    else:
+        key = (operation, inputs, type_)
+    with _lock:
+        found = _table.get(key)
+        if found is None:
+            found = Node()
+            found.operation = operation
+            found.inputs = inputs
+            found.attributes = attributes
+            found.type = type_
+            _table[key] = found
+        return found
+
+
+def _attribute_name(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+def parameter(index: int, type_: Type) -> Node:
+    """The graph parameter at this position. Graphs are closed, so all of them share these nodes."""
+    return node("parameter", (), type_, {"index": index})
+
+
+def constant(value: Any, weak: bool = False) -> Node:
+    """A node of a known value, taken from anything NumPy takes for an array."""
+    array = Array(np.asarray(value))
+    return node(
+        "constant", (), array_type(array.value.shape, array.value.dtype, weak), {"value": array}
+    )
+
+
+def get(source: Node, index: int) -> Node:
+    """The result at this position of a node with several."""
+    return node("get", (source,), source.type[index], {"index": index})
+
+
+def start_token() -> Node:
+    """The token from which a graph's side effects begin."""
+    return node("token", (), TOKEN)

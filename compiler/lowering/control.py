@@ -1,0 +1,261 @@
+"""Writing the operations that hold graphs: calls, loops, branches, custom derivative rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xlathe.compiler.ir import Graph, Node, Type, unwrap
+from xlathe.compiler.lowering.signature import (
+    Group,
+    Signature,
+    flat_signature,
+    pack,
+    tuple_text,
+    whole_group,
+)
+
+if TYPE_CHECKING:
+    from xlathe.compiler.lowering.emit import FunctionEmitter
+
+Written = tuple[str, str]
+"""An expression, and how its results are packed: `bare` (a value or a tuple), `list`, or the
+number of results in the first of two groups."""
+
+
+def _apply(function: str, arguments: list[str]) -> str:
+    return f"{function}({', '.join(arguments)})"
+
+
+def _with_consts(function: str, consts: list[str]) -> str:
+    return _apply("partial", [function, *consts]) if consts else function
+
+
+def _plain(emitter: FunctionEmitter, graph: Graph, name: str = "") -> str:
+    return emitter.module.function(graph, flat_signature(len(graph.parameters)), name)
+
+
+def _write_call(emitter: FunctionEmitter, item: Node) -> Written:
+    function = _plain(emitter, item["body"], item["name"])
+    return _apply(function, emitter.operands(emitter.inputs(item))), "bare"
+
+
+def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
+    body: Graph = item["body"]
+    consts, carry = item["consts"], item["carry"]
+    operands = emitter.operands(emitter.inputs(item))
+    signature = Signature(
+        consts,
+        (
+            whole_group("carry", carry),
+            whole_group("xs", len(operands) - consts - carry),
+        ),
+        results=(
+            whole_group("carry", carry),
+            whole_group("ys", len(body.results) - carry),
+        ),
+    )
+    function = emitter.module.function(body, signature)
+    xs = operands[consts + carry :]
+    arguments = [
+        _with_consts(function, operands[:consts]),
+        pack(operands[consts : consts + carry]),
+        pack(xs, empty="None"),
+    ]
+    if not xs:
+        arguments.append(f"length={item['length']}")
+    if item["reverse"]:
+        arguments.append("reverse=True")
+    if item["unroll"] != 1:
+        arguments.append(f"unroll={item['unroll']}")
+    if "split_transpose" in item.attributes:
+        arguments.append("_split_transpose=True")
+    return _apply("lax.scan", arguments), str(carry)
+
+
+def _write_while(emitter: FunctionEmitter, item: Node) -> Written:
+    first, second = item["condition_consts"], item["body_consts"]
+    operands = emitter.operands(emitter.inputs(item))
+    carry = operands[first + second :]
+    group = whole_group("carry", len(carry))
+    condition = emitter.module.function(item["condition"], Signature(first, (group,)), "condition")
+    body = emitter.module.function(item["body"], Signature(second, (group,)))
+    return _apply(
+        "lax.while_loop",
+        [
+            _with_consts(condition, operands[:first]),
+            _with_consts(body, operands[first : first + second]),
+            pack(carry),
+        ],
+    ), "bare"
+
+
+def _write_cond(emitter: FunctionEmitter, item: Node) -> Written:
+    branches = [_plain(emitter, branch, "branch") for branch in item["branches"]]
+    index, *operands = emitter.inputs(item)
+    rest = emitter.operands(operands)
+    if len(branches) == 2 and index.operation == "convert_element_type":
+        predicate = index.inputs[0]
+        if predicate.type.dtype == np.bool_:
+            return _apply(
+                "lax.cond", [emitter.operand(predicate), branches[1], branches[0], *rest]
+            ), "bare"
+    return _apply(
+        "lax.switch", [emitter.operand(index), f"[{', '.join(branches)}]", *rest]
+    ), "bare"
+
+
+def _policy_text(emitter: FunctionEmitter, policy: Any) -> str:
+    for name in dir(jax.checkpoint_policies):
+        if getattr(jax.checkpoint_policies, name) is unwrap(policy):
+            return f"jax.checkpoint_policies.{name}"
+    return emitter.literal(policy)
+
+
+def _write_checkpoint(emitter: FunctionEmitter, item: Node) -> Written:
+    function = _plain(emitter, item["body"], "checkpointed")
+    operands = emitter.operands(emitter.inputs(item))
+    prevent_cse = item["prevent_cse"]
+    if not item["differentiated"]:
+        options = [f"prevent_cse={prevent_cse}"] if prevent_cse is not True else []
+        if item["policy"] is not None:
+            options.append(f"policy={_policy_text(emitter, item['policy'])}")
+        checkpointed = _apply("jax.checkpoint", [function, *options])
+        return _apply(checkpointed, operands), "bare"
+    # The backward half of a checkpoint: the barrier keeps XLA from sharing it with the forward.
+    barred = prevent_cse if isinstance(prevent_cse, tuple) else (prevent_cse,) * len(operands)
+    if not any(barred):
+        return _apply(function, operands), "bare"
+    if all(barred):
+        barrier = f"lax.optimization_barrier({tuple_text(operands)})"
+        return _apply(function, [f"*{barrier}"]), "bare"
+    arguments = [
+        f"lax.optimization_barrier({operand})" if bar else operand
+        for operand, bar in zip(operands, barred, strict=True)
+    ]
+    return _apply(function, arguments), "bare"
+
+
+def _inexact(types: tuple[Type, ...]) -> tuple[bool, ...]:
+    return tuple(
+        isinstance(type_.dtype, np.dtype) and bool(jnp.issubdtype(type_.dtype, jnp.inexact))
+        for type_ in types
+    )
+
+
+def _float0_texts(types: tuple[Type, ...], inexact: tuple[bool, ...]) -> tuple[str, ...]:
+    return tuple(
+        f"np.zeros({type_.shape}, jax.dtypes.float0)"
+        for type_, real in zip(types, inexact, strict=True)
+        if not real
+    )
+
+
+def _write_custom_jvp(emitter: FunctionEmitter, item: Node) -> Written:
+    operands = emitter.operands(item.inputs)
+    library = item.attributes.get("library")
+    if library is not None:
+        return _apply(library, operands), "bare"
+    module = emitter.module
+    body, rule = item["body"], item["rule"]
+    name, is_new = module.once(("custom_jvp", body, rule), item["name"] or "custom")
+    if is_new:
+        types = tuple(source.type for source in item.inputs)
+        primal = module.function(body, flat_signature(len(body.parameters)), f"{name}_primal")
+        real_inputs, real_results = _inexact(types), _inexact(item.types)
+        signature = Signature(
+            0,
+            (
+                Group("primals", (True,) * len(types), always_tuple=True),
+                Group("tangents", real_inputs, always_tuple=True),
+            ),
+            results=(
+                Group("values", (True,) * len(item.types)),
+                Group("derivatives", real_results, absent=_float0_texts(item.types, real_results)),
+            ),
+        )
+        derivative = module.function(rule, signature, f"{name}_jvp")
+        module.functions.append(f"{name} = jax.custom_jvp({primal})\n{name}.defjvp({derivative})")
+    return _apply(name, operands), "bare"
+
+
+def _write_custom_vjp(emitter: FunctionEmitter, item: Node) -> Written:
+    module = emitter.module
+    body, forward, backward = item["body"], item["forward"], item["backward"]
+    name, is_new = module.once(("custom_vjp", body, forward, backward), item["name"] or "custom")
+    if is_new:
+        types = tuple(source.type for source in item.inputs)
+        values = len(item.types)
+        residuals = len(forward.results) - values
+        real_inputs, real_results = _inexact(types), _inexact(item.types)
+        primal = module.function(body, flat_signature(len(types)), f"{name}_primal")
+        forward_signature = Signature(
+            len(types),
+            results=(
+                whole_group("values", values),
+                Group("residuals", (True,) * residuals, always_tuple=True),
+            ),
+        )
+        backward_signature = Signature(
+            0,
+            (
+                Group("residuals", (True,) * residuals, always_tuple=True),
+                Group("cotangents", real_results),
+            ),
+            results=(
+                Group(
+                    "cotangents",
+                    real_inputs,
+                    always_tuple=True,
+                    absent=("None",) * (len(types) - sum(real_inputs)),
+                ),
+            ),
+        )
+        first = module.function(forward, forward_signature, f"{name}_forward")
+        second = module.function(backward, backward_signature, f"{name}_backward")
+        module.functions.append(f"{name} = jax.custom_vjp({primal})\n{name}.defvjp({first}, {second})")
+    return _apply(name, emitter.operands(item.inputs)), "bare"
+
+
+def _write_linear_solve(emitter: FunctionEmitter, item: Node) -> Written:
+    operands = emitter.operands(item.inputs)
+    consts = []
+    for length in item["const_lengths"]:
+        consts.append(operands[:length])
+        operands = operands[length:]
+    group = whole_group("b", len(operands))
+
+    def function(key: str, own: list[str]) -> str:
+        return _with_consts(emitter.module.function(item[key], Signature(len(own), (group,))), own)
+
+    matvec = function("matvec", consts[0])
+    # lax hands the solvers the product as well, which they have no use for.
+    solvers = [f"lambda _, b: {function('solve', consts[2])}(b)"]
+    solvers.append(f"lambda _, b: {function('transpose_solve', consts[3])}(b)")
+    arguments = [matvec, pack(operands), *solvers]
+    if item["matvec"] == item["vecmat"] and consts[0] == consts[1]:
+        arguments.append("symmetric=True")
+    return _apply("lax.custom_linear_solve", arguments), "bare"
+
+
+def _write_equation(emitter: FunctionEmitter, item: Node) -> Written:
+    function = emitter.module.refer(item["function"])
+    return _apply(function, emitter.operands(emitter.inputs(item))), "list"
+
+
+WRITERS: dict[str, Callable[[Any, Node], Written]] = {
+    "call": _write_call,
+    "scan": _write_scan,
+    "while": _write_while,
+    "cond": _write_cond,
+    "checkpoint": _write_checkpoint,
+    "custom_jvp": _write_custom_jvp,
+    "custom_vjp": _write_custom_vjp,
+    "linear_solve": _write_linear_solve,
+    "equation": _write_equation,
+}
+"""How each operation that holds a graph is written."""

@@ -1,0 +1,315 @@
+"""Printing a graph as a Python module over `jax`, `jax.numpy` and `jax.lax`.
+
+One function a graph, loop bodies and branches before the program that uses them. Each operation
+says in its table entry how it is written; what has no entry is applied by `bind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xlathe.compiler.ir import Graph, Node, Origin, Type, is_effectful, unwrap
+from xlathe.compiler.ir.literals import NoTextForm, array_literal, float_literal, literal
+from xlathe.compiler.ir.rewrite import users
+from xlathe.compiler.ir.text import Names, identifier, origin_comment
+from xlathe.compiler.ops.primitives import primitive_of, public_name
+from xlathe.compiler.ops.table import ADD, ATOM, COMPARE, UNARY, Expression, lookup
+from xlathe.compiler.lowering import control
+from xlathe.compiler.lowering.signature import Signature, flat_signature, pack
+
+_RESERVED = frozenset(["jax", "jnp", "lax", "np", "partial", "primitives", "complex"])
+_MAX_INLINE_WIDTH = 60
+_TRANSFORMS = frozenset(["jvp", "transpose", "vmap", "checkpoint", "rematted_computation"])
+# Cheap to read where they are used, whatever line they come from.
+_READ_THROUGH = frozenset(["broadcast_in_dim", "convert_element_type", "neg", "transpose"])
+
+
+class ModuleEmitter:
+    """Collects the functions of a module, and the objects that it refers to but cannot write."""
+
+    def __init__(self) -> None:
+        self.names = Names(_RESERVED)
+        self.objects: dict[str, Any] = {}
+        self.functions: list[str] = []
+        self.files: dict[str, None] = {}
+        self._object_names: dict[Any, str] = {}
+        self._function_names: dict[Any, str] = {}
+
+    def function(self, graph: Graph, signature: Signature, name: str = "") -> str:
+        """Write a graph as a function of this signature, once, and return the function's name."""
+        key = (graph, signature)
+        known = self._function_names.get(key)
+        if known is None:
+            known = self._function_names[key] = self.names.unique(name or graph.name)
+            self.functions.append(FunctionEmitter(self, graph, signature).write(known))
+        return known
+
+    def once(self, key: Any, name: str) -> tuple[str, bool]:
+        """The name under this key, and whether it is new and has yet to be written."""
+        known = self._function_names.get(key)
+        if known is not None:
+            return known, False
+        self._function_names[key] = known = self.names.unique(name)
+        return known, True
+
+    def refer(self, value: Any) -> str:
+        """Name an object that has no text form; whoever loads the module supplies it."""
+        known = self._object_names.get(value)
+        if known is None:
+            inner = unwrap(value)
+            kind = getattr(inner, "__name__", None) or type(inner).__name__
+            known = self._object_names[value] = self.names.unique(f"object_{identifier(kind)}")
+            self.objects[known] = inner
+        return known
+
+    def source(self, heading: str) -> str:
+        """The module's text."""
+        body = "\n\n\n".join(self.functions)
+        imports = [
+            line
+            for line, word in (
+                ("from functools import partial\n", "partial("),
+                ("import jax", "jax."),
+                ("import jax.numpy as jnp", "jnp."),
+                ("import numpy as np", "np."),
+                ("from jax import lax", "lax."),
+                ("from jax.extend.core import primitives", "primitives."),
+            )
+            if word in body or line == "import jax"
+        ]
+        return f'"""{heading}"""\n\n' + "\n".join(imports) + f"\n\n\n{body}\n"
+
+
+class FunctionEmitter:
+    """Writes one graph as one function."""
+
+    def __init__(self, module: ModuleEmitter, graph: Graph, signature: Signature) -> None:
+        self.module = module
+        self.graph = graph
+        self.signature = signature
+        self.names = Names(_RESERVED)
+        self.local: dict[Node, str] = {}
+        self.inlined: dict[Node, Expression] = {}
+        self.readers = users(graph)
+        self.results: dict[Node, dict[int, Node]] = {}
+        self.lines: list[tuple[str, str]] = []
+
+    def write(self, name: str) -> str:
+        """The text of the function."""
+        graph = self.graph
+        wanted = [graph.origin(p).name or f"x{i}" for i, p in enumerate(graph.parameters)]
+        for item, label in zip(graph.parameters, wanted, strict=True):
+            self.local[item] = self.names.unique(label)
+        arguments, unpacking = self.signature.parameters(
+            [self.local[item] for item in graph.parameters], self.names
+        )
+        for item in graph.nodes:
+            if item.operation == "get":
+                self.results.setdefault(item.inputs[0], {})[item["index"]] = item
+        for item in graph.nodes:
+            if item.operation not in ("get", "constant", "token"):
+                self._statement(item)
+        values = [self.operand(item) for item in graph.results]
+        self.lines.append(("", f"return {self.signature.returned(values)}"))
+        text = [f"def {name}({', '.join(arguments)}):", *(f"    {line}" for line in unpacking)]
+        return "\n".join([*text, *self._scoped()])
+
+    def operand(self, item: Node, level: int = COMPARE) -> str:
+        """The text of an input: its name, its expression, or its value."""
+        known = self.local.get(item)
+        if known is not None:
+            return known
+        if item.is_constant:
+            return self.constant(item)
+        text, own_level = self.inlined[item]
+        return f"({text})" if own_level < level else text
+
+    def scalar_operand(self, item: Node, beside: Node, level: int = COMPARE) -> str:
+        """The text of an input of an operator; a scalar constant there needs no dtype."""
+        other = beside.type
+        if item.is_constant and not item.type.shape and not beside.is_constant:
+            if (item.type.weak or not other.weak) and item.type.dtype == other.dtype:
+                text = _bare_number(item)
+                if text is not None:
+                    return f"({text})" if text.startswith("-") and level > UNARY else text
+        if item not in self.local and adds_leading_axes_of(item, beside):
+            return self.operand(item.inputs[0], level)
+        return self.operand(item, level)
+
+    def is_inlined(self, item: Node) -> bool:
+        """Whether an input stands inside this expression only, and so may change its form."""
+        return item in self.inlined and len(self.readers.get(item, ())) == 1
+
+    def literal(self, value: Any) -> str:
+        """The text of a static value; an object without one is referred to by name."""
+        return literal(value, self.module.refer)
+
+    def constant(self, item: Node) -> str:
+        """The text of a constant, with its dtype."""
+        value = item.value
+        dtype = self.literal(value.dtype)
+        if item.type.weak:
+            return self._weak_constant(item, dtype)
+        if value.dtype.name in ("float32", "float64", "int32", "uint32", "int64", "bool"):
+            scalar = f"np.{'bool_' if value.dtype.name == 'bool' else value.dtype.name}"
+        else:
+            scalar = ""
+        try:
+            text = array_literal(value)
+        except NoTextForm:
+            return f"np.frombuffer({value.tobytes()!r}, {dtype}).reshape({value.shape})"
+        if scalar and not value.shape:
+            return f"{scalar}({text})"
+        if value.size == 0:
+            return f"np.zeros({value.shape}, {scalar or dtype})"
+        return f"np.array({text}, {scalar or dtype})"
+
+    def _weak_constant(self, item: Node, dtype: str) -> str:
+        number = _bare_number(item)
+        if number is None:
+            number = f"np.array({array_literal(item.value)}, {dtype})"
+        return (
+            f"lax.convert_element_type_p.bind({number}, new_dtype={dtype}, weak_type=True, "
+            "sharding=None)"
+        )
+
+    def inputs(self, item: Node) -> list[Node]:
+        """The inputs that are values, without the token."""
+        return list(item.inputs[:-1] if is_effectful(item) else item.inputs)
+
+    def operands(self, items: Sequence[Node]) -> list[str]:
+        """The texts of several inputs, for use as arguments."""
+        return [self.operand(item) for item in items]
+
+    def _statement(self, item: Node) -> None:
+        origin = self.graph.origin(item)
+        if origin.file:
+            self.module.files[origin.file] = None
+        writer = control.WRITERS.get(item.operation)
+        if writer is not None:
+            text, packed = writer(self, item)
+            self._assign_results(item, text, packed, origin)
+            return
+        write = lookup(item.operation).write
+        expression = write(item, self) if write and not is_effectful(item) else None
+        if expression is None:
+            text, many = self._bind(item)
+            if many:
+                self._assign_results(item, text, "list", origin)
+                return
+            expression = Expression(text)
+        if self._may_inline(item, expression, origin):
+            self.inlined[item] = expression
+            return
+        self._assign_results(item, expression.text, "bare", origin)
+
+    def _bind(self, item: Node) -> tuple[str, bool]:
+        primitive = primitive_of(item)
+        if primitive is None:
+            raise NotImplementedError(
+                f"{item.operation} is neither a JAX primitive nor an operation with a way to be "
+                "written: give it one in compiler/ops or compiler/lowering/control.py."
+            )
+        name = public_name(item.operation) if "primitive" not in item.attributes else None
+        name = name or self.module.refer(item["primitive"])
+        arguments = self.operands(self.inputs(item))
+        for key, value in item.attributes.items():
+            if key not in ("primitive", "draw"):
+                arguments.append(f"{key}={self.literal(value)}")
+        return f"{name}.bind({', '.join(arguments)})", bool(primitive.multiple_results)
+
+    def _assign_results(self, item: Node, text: str, packed: str, origin: Origin) -> None:
+        """Assign what an expression returns: `bare` value, `tuple`, `list` or `pairs` of them."""
+        count = len(item.types) - is_effectful(item)
+        found = self.results.get(item, {})
+        targets = []
+        for index in range(count):
+            value = item if len(item.types) == 1 else found.get(index)
+            if value is None:
+                targets.append("_")
+                continue
+            wanted = self.graph.origin(value).name or f"v{len(self.local)}"
+            targets.append(self.names.unique(wanted))
+            self.local[value] = targets[-1]
+        comment = origin_comment(origin._replace(scope=""))
+        end = f"  # {comment}" if comment else ""
+        if not targets or all(target == "_" for target in targets):
+            left = ""
+        elif packed == "bare":
+            left = f"{pack(targets)} = "
+        elif packed == "list":
+            left = f"[{', '.join(targets)}] = "
+        else:
+            split = int(packed)
+            left = f"{pack(targets[:split])}, {pack(targets[split:], empty='_')} = "
+        self.lines.append((_visible_scope(origin.scope), f"{left}{text}{end}"))
+
+    def _may_inline(self, item: Node, expression: Expression, origin: Origin) -> bool:
+        if item.operation == "broadcast_in_dim" and item.type.size == item.inputs[0].type.size:
+            # Adding axes costs nothing; operators that broadcast leave it out altogether.
+            return len(expression.text) <= _MAX_INLINE_WIDTH
+        readers = self.readers.get(item, [])
+        if len(readers) != 1 or origin.name or len(expression.text) > _MAX_INLINE_WIDTH:
+            return False
+        if readers[0] is item:
+            return len(self.graph.outputs) == 1
+        reader = self.graph.origin(readers[0])
+        if reader.scope != origin.scope:
+            return False
+        same_line = (reader.file, reader.line) == (origin.file, origin.line)
+        return same_line or item.operation in _READ_THROUGH
+
+    def _scoped(self) -> list[str]:
+        """The statements, indented under the name scopes that they belong to."""
+        text = []
+        current = ""
+        for scope, line in self.lines:
+            if scope != current and scope:
+                text.append(f"    with jax.named_scope({scope!r}):")
+            current = scope
+            text.append(f"        {line}" if scope else f"    {line}")
+        return text
+
+
+def adds_leading_axes_of(item: Node, beside: Node) -> bool:
+    """Whether an operator's own broadcasting does what this node does."""
+    from xlathe.compiler.ops.arrays import adds_leading_axes
+
+    return adds_leading_axes(item) and beside.type.rank == item.type.rank
+
+
+def _visible_scope(scope: str) -> str:
+    """A name scope without the parts that only say which transformation was at work."""
+    words = identifier(scope).split("_") if scope else []
+    return scope if any(word and word not in _TRANSFORMS for word in words) else ""
+
+
+def _bare_number(item: Node) -> str | None:
+    """A scalar constant as a Python number, where that is read back as the same value."""
+    value = item.value
+    if value.shape:
+        return None
+    if value.dtype.kind in "iu":
+        number = int(value)
+        fits = -(2**31) <= number < 2**31
+        return repr(number) if fits and (number >= 0 or value.dtype.kind == "i") else None
+    if value.dtype.kind == "c" or value.dtype == np.bool_:
+        return None
+    try:
+        text = array_literal(value)
+    except NoTextForm:
+        return None
+    if text in ("jnp.nan", "jnp.inf", "-jnp.inf"):
+        return text
+    return float_literal(float(text))
+
+
+def type_of(item: Node) -> Type:
+    """The type of a node with one value."""
+    return item.types[0]
+
+
+__all__ = ["ADD", "ATOM", "FunctionEmitter", "ModuleEmitter", "flat_signature"]

@@ -1,0 +1,160 @@
+"""The emitted program: its text, and the function that the text defines."""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from xlathe.compiler.ir import Graph
+from xlathe.compiler.ir.text import identifier
+from xlathe.compiler.lowering.emit import ModuleEmitter
+from xlathe.compiler.lowering.signature import flat_signature
+
+_count = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program printed from a graph; the text printed is the text that runs.
+
+    Attributes:
+        name: the name of the function that the text defines.
+        source: the text: a Python module over `jax`, `jax.numpy` and `numpy`.
+        objects: what the text refers to and cannot hold, such as callbacks; usually nothing.
+        constants: the closed-over arrays, by the names of the function's keyword parameters.
+        filename: the name under which tracebacks and profiles show the text.
+    """
+
+    name: str
+    source: str
+    objects: Mapping[str, Any]
+    constants: Mapping[str, Any]
+    filename: str
+    result_count: int
+    function: Callable[..., Any] = field(repr=False)
+
+    def __call__(self, *arguments: Any) -> list[Any]:
+        """Run it on the flat arguments, closed-over arrays last if they are not in `constants`.
+
+        Returns:
+            The flat results.
+        """
+        names = self.constant_names
+        values: Mapping[str, Any] = self.constants
+        if len(values) < len(names):
+            split = len(arguments) - len(names)
+            values = dict(zip(names, arguments[split:], strict=True))
+            arguments = arguments[:split]
+        result = self.function(*arguments, **values)
+        return [result] if self.result_count == 1 else list(result)
+
+    @property
+    def constant_names(self) -> tuple[str, ...]:
+        """The names of the parameters that take the closed-over arrays."""
+        code = self.function.__code__
+        start = code.co_argcount
+        return code.co_varnames[start : start + code.co_kwonlyargcount]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the program as a module that runs where xlathe is not installed.
+
+        The closed-over arrays go to a `.npz` beside it. Both files are complete or absent.
+
+        Args:
+            path: where to write it; the name should end in `.py`.
+
+        Raises:
+            ValueError: the program refers to objects that have no text form, or closes over values
+                of an outer transformation.
+        """
+        if self.objects:
+            raise ValueError(
+                f"{self.name} refers to {', '.join(self.objects)}, which cannot be written to a "
+                "file (a callback, a mesh, a kernel). Save a function without them."
+            )
+        traced = [n for n, value in self.constants.items() if isinstance(value, jax.core.Tracer)]
+        if traced or len(self.constants) < len(self.constant_names):
+            names = traced or self.constant_names
+            raise ValueError(
+                f"{self.name} closes over {', '.join(names)}, whose values are not known here. "
+                "Pass them as arguments."
+            )
+        target = Path(path)
+        text = self.source
+        if self.constants:
+            arrays = target.with_suffix(".npz")
+            values = {name: np.asarray(value) for name, value in self.constants.items()}
+            _replace(arrays, lambda file: np.savez(file, allow_pickle=False, **values))
+            text += _LOAD_CONSTANTS.format(name=self.name)
+        _replace(target, lambda file: file.write(text.encode()))
+
+
+_LOAD_CONSTANTS = """
+
+with np.load(__file__.removesuffix(".py") + ".npz") as arrays:
+    {name}.__kwdefaults__ = dict(arrays)
+"""
+
+
+def _replace(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a file so that it is there whole or, if writing fails, as it was."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+        try:
+            write(file)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.replace(file.name, path)
+
+
+def lower(
+    graph: Graph,
+    name: str | None = None,
+    constants: Mapping[str, Any] | None = None,
+    constant_count: int | None = None,
+) -> Program:
+    """Print a graph as a Python module and load it.
+
+    Args:
+        graph: the graph.
+        name: the function's name; the graph's own by default.
+        constants: the values of closed-over arrays, to be kept with the program.
+        constant_count: how many of the last parameters are closed-over arrays, and are passed by
+            name; as many as there are `constants` by default.
+
+    Returns:
+        The program.
+    """
+    name = identifier(name or graph.name)
+    values = dict(constants or {})
+    count = len(values) if constant_count is None else constant_count
+    module = ModuleEmitter()
+    signature = flat_signature(len(graph.parameters), count)
+    name = module.function(graph, signature, name)
+    source = module.source(_heading(name, module))
+    filename = f"<xlathe:{name}:{next(_count):04d}>"
+    namespace: dict[str, Any] = {"__name__": f"xlathe_{name}", **module.objects}
+    # Tracebacks and profilers find the text by this entry.
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    exec(compile(source, filename, "exec"), namespace)
+    return Program(
+        name, source, module.objects, values, filename, len(graph.results), namespace[name]
+    )
+
+
+def _heading(name: str, module: ModuleEmitter) -> str:
+    lines = [f"{name}, as written by xlathe. It needs jax, and nothing of xlathe."]
+    if module.files:
+        lines += ["", *(f"{os.path.basename(file)} is {file}" for file in module.files)]
+    if module.objects:
+        lines += ["", "Whoever loads it supplies: " + ", ".join(module.objects) + "."]
+    return "\n".join(lines) + ("\n" if len(lines) > 1 else "")

@@ -1,0 +1,105 @@
+"""Products: dot products of every layout, and convolutions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xlathe.compiler.ir.node import Node
+from xlathe.compiler.ir.types import Type, make_type
+from xlathe.compiler.ops.table import MULTIPLY, Expression, Operation, Writer, register
+
+
+def _infer_dot(types: Sequence[Type], attributes: Mapping[str, Any]) -> Type:
+    left, right = types
+    (left_axes, right_axes), (left_batch, right_batch) = attributes["dimension_numbers"]
+    batch = tuple(left.shape[axis] for axis in left_batch)
+    left_free = tuple(
+        size for axis, size in enumerate(left.shape) if axis not in (*left_axes, *left_batch)
+    )
+    right_free = tuple(
+        size for axis, size in enumerate(right.shape) if axis not in (*right_axes, *right_batch)
+    )
+    preferred = attributes.get("preferred_element_type")
+    dtype = left.dtype if preferred is None else preferred
+    return make_type((*batch, *left_free, *right_free), dtype, left.weak and right.weak)
+
+
+def dot_flops(item: Node) -> float:
+    """Two operations for each multiplication that a dot product makes."""
+    (left_axes, _), _ = item["dimension_numbers"]
+    contracted = math.prod(item.inputs[0].type.shape[axis] for axis in left_axes)
+    return 2.0 * item.type.size * contracted
+
+
+def _convolution_flops(item: Node) -> float:
+    kernel = item.inputs[1].type
+    numbers = item["dimension_numbers"]
+    outputs = kernel.shape[numbers.rhs_spec[0]]
+    return 2.0 * item.type.size * kernel.size / max(1, outputs)
+
+
+_LETTERS = "bcdefghijklmnopqrstuvwxyz"
+
+
+def _write_dot(item: Node, writer: Writer) -> Expression | None:
+    left, right = item.inputs
+    if item.attributes.get("out_sharding") is not None:
+        return None
+    numbers = item["dimension_numbers"]
+    (left_axes, right_axes), (left_batch, right_batch) = numbers
+    if (
+        item["precision"] is None
+        and item["preferred_element_type"] in (None, item.type.dtype)
+        and left.type.dtype == right.type.dtype == item.type.dtype
+        and left.type.is_plain
+        and right.type.is_plain
+        and not left.type.weak
+        and not right.type.weak
+        and not left_batch
+        and left_axes == (left.type.rank - 1,)
+        and right_axes == (0,)
+        and right.type.rank in (1, 2)
+    ):
+        return Expression(
+            f"{writer.operand(left, MULTIPLY)} @ {writer.operand(right, MULTIPLY + 1)}", MULTIPLY
+        )
+    arguments = [writer.operand(left), writer.operand(right), repr(numbers)]
+    if item["precision"] is not None:
+        arguments.append(f"precision={writer.literal(item['precision'])}")
+    if item["preferred_element_type"] is not None:
+        preferred = writer.literal(item["preferred_element_type"])
+        arguments.append(f"preferred_element_type={preferred}")
+    return Expression(f"lax.dot_general({', '.join(arguments)})")
+
+
+def _write_convolution(item: Node, writer: Writer) -> Expression | None:
+    arguments = [
+        writer.operand(item.inputs[0]),
+        writer.operand(item.inputs[1]),
+        f"window_strides={item['window_strides']}",
+        f"padding={item['padding']}",
+    ]
+    rank = item.type.rank - 2
+    defaults = {
+        "lhs_dilation": (1,) * rank,
+        "rhs_dilation": (1,) * rank,
+        "feature_group_count": 1,
+        "batch_group_count": 1,
+        "precision": None,
+        "preferred_element_type": None,
+    }
+    arguments.append(f"dimension_numbers={writer.literal(item['dimension_numbers'])}")
+    for name, default in defaults.items():
+        if item.attributes.get(name, default) != default:
+            arguments.append(f"{name}={writer.literal(item[name])}")
+    if set(item.attributes) - {*defaults, "window_strides", "padding", "dimension_numbers"}:
+        return None
+    return Expression(f"lax.conv_general_dilated({', '.join(arguments)})")
+
+
+register(
+    Operation("dot_general", _infer_dot, dot_flops, _write_dot),
+    Operation("conv_general_dilated", flops=_convolution_flops, write=_write_convolution),
+)

@@ -1,0 +1,107 @@
+"""Operations that reduce axes, and those that accumulate along one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xlathe.compiler.ir.node import Node
+from xlathe.compiler.ir.types import Type, make_type
+from xlathe.compiler.ops.table import ATOM, Expression, Operation, Write, Writer, register
+
+
+def _reduced(type_: Type, axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for axis, size in enumerate(type_.shape) if axis not in axes)
+
+
+def _infer_reduction(types: Sequence[Type], attributes: Mapping[str, Any]) -> Type:
+    return make_type(_reduced(types[0], attributes["axes"]), types[0].dtype, types[0].weak)
+
+
+def _infer_index(types: Sequence[Type], attributes: Mapping[str, Any]) -> Type:
+    return make_type(_reduced(types[0], attributes["axes"]), attributes["index_dtype"], False)
+
+
+def _input_size(item: Node) -> float:
+    return item.inputs[0].type.size
+
+
+def axis_arguments(axes: tuple[int, ...], rank: int) -> str:
+    """The `axis=` of a reduction as a person writes it: empty for all axes, -1 for the last."""
+    if len(axes) == rank:
+        return ""
+    if axes == (rank - 1,):
+        return "axis=-1"
+    return f"axis={axes[0] if len(axes) == 1 else axes}"
+
+
+def _method(name: str, dtypes: str) -> Write:
+    """Write `x.sum(axis=-1)` for the dtype kinds in which jnp adds no cast of its own."""
+
+    def write(item: Node, writer: Writer) -> Expression | None:
+        source = item.inputs[0]
+        if item.attributes.get("out_sharding") is not None or not source.type.is_plain:
+            return None
+        if source.type.dtype.kind not in dtypes or source.type.dtype == np.float16:
+            return None
+        if not item["axes"] or source.type.weak or source.is_constant or source.type.size == 0:
+            return None
+        axis = axis_arguments(item["axes"], source.type.rank)
+        return Expression(f"{writer.operand(source, ATOM)}.{name}({axis})")
+
+    return write
+
+
+def _write_argument(name: str) -> Write:
+    def write(item: Node, writer: Writer) -> Expression | None:
+        dtype = writer.literal(item["index_dtype"])
+        operand = writer.operand(item.inputs[0])
+        return Expression(f"lax.{name}({operand}, {item['axes'][0]}, {dtype})")
+
+    return write
+
+
+def _write_cumulative(name: str) -> Write:
+    def write(item: Node, writer: Writer) -> Expression | None:
+        end = ", reverse=True" if item["reverse"] else ""
+        return Expression(f"lax.{name}({writer.operand(item.inputs[0])}, {item['axis']}{end})")
+
+    return write
+
+
+def _same(types: Sequence[Type], attributes: Mapping[str, Any]) -> Type:
+    return types[0]
+
+
+def _window_flops(item: Node) -> float:
+    window: Sequence[int] = item.attributes.get("window_dimensions", (1,))
+    return float(item.types[0].size * np.prod(window))
+
+
+def _sort_flops(item: Node) -> float:
+    size = max(2, item.inputs[0].type.size)
+    return size * float(np.log2(size))
+
+
+_REDUCTIONS: dict[str, tuple[Callable[[str, str], Write] | None, str, str]] = {
+    "reduce_sum": (_method, "sum", "fc"),
+    "reduce_prod": (_method, "prod", "fc"),
+    "reduce_max": (_method, "max", "fiu"),
+    "reduce_min": (_method, "min", "fiu"),
+    "reduce_and": (_method, "all", "b"),
+    "reduce_or": (_method, "any", "b"),
+    "reduce_xor": (None, "", ""),
+}
+
+for _name, (_make, _spelling, _kinds) in _REDUCTIONS.items():
+    _written = _make(_spelling, _kinds) if _make else None
+    register(Operation(_name, _infer_reduction, _input_size, _written))
+for _name in ("argmax", "argmin"):
+    register(Operation(_name, _infer_index, _input_size, _write_argument(_name)))
+for _name in ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"):
+    register(Operation(_name, _same, write=_write_cumulative(_name)))
+for _name in ("reduce_window_sum", "reduce_window_max", "reduce_window_min", "reduce_window"):
+    register(Operation(_name, flops=_window_flops))
+register(Operation("sort", flops=_sort_flops))

@@ -1,0 +1,38 @@
+"""Applying a change to a graph and to every graph nested in it, innermost first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xlathe.compiler.ir import Graph, Node
+from xlathe.compiler.ir.graph import nested
+from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite
+
+
+def rewrite_everywhere(
+    graph: Graph,
+    change: Callable[[Node], Replacement],
+    known: dict[Graph, Graph] | None = None,
+) -> Graph:
+    """Rewrite a graph and all graphs nested in it, each distinct one once.
+
+    `change` sees a node after the graphs in its attributes have been rewritten.
+    """
+    done: dict[Graph, Graph] = {} if known is None else known
+
+    def visit(inner: Graph) -> Graph:
+        found = done.get(inner)
+        if found is None:
+            found = done[inner] = rewrite(inner, deep)
+        return found
+
+    def deep(item: Node) -> Replacement:
+        if next(nested(item), None) is None:
+            return change(item)
+        new = map_subgraphs(item, visit)
+        changed = change(new)
+        if changed is None and new is not item:
+            return new
+        return changed
+
+    return visit(graph)

@@ -1,0 +1,165 @@
+"""The pipeline: which passes run, in which order, and what watches them.
+
+An error in a pass never reaches the user's program: the graph from before the pass stands, with
+one warning that names the pass. With XLATHE_STRICT=1 it is raised.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from xlathe.compiler.cost import Cost, graph_cost
+from xlathe.compiler.ir import Graph, to_text, verify
+from xlathe.compiler.passes.fold_constants import FoldConstants
+from xlathe.compiler.passes.inline_calls import InlineCalls
+from xlathe.compiler.passes.normalise import Normalise
+from xlathe.compiler.passes.simplify import Simplify
+from xlathe.compiler.passes.simplify_branches import SimplifyBranches
+from xlathe.compiler.passes.simplify_loops import SimplifyLoops
+from xlathe.compiler.rules import RuleLog, logging_rules
+
+
+class Pass(Protocol):
+    """A frozen dataclass with its options as fields: graph in, better graph out."""
+
+    def __call__(self, graph: Graph) -> Graph:
+        """Return the new graph, or the same object if there was nothing to do."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """A pass and why it stands where it stands."""
+
+    transform: Pass
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The pass's name."""
+        return type(self.transform).__name__
+
+
+PIPELINE: tuple[Step, ...] = (
+    Step(InlineCalls(), "first, so that all others see through the user's and JAX's own calls"),
+    Step(Normalise(), "one form a construct, so that each rule need match one form only"),
+    Step(FoldConstants(), "what is known now, before rules ask what is known"),
+    Step(Simplify(), "after folding, which makes the ones and known predicates it looks for"),
+    Step(SimplifyBranches(), "once predicates are folded; a taken branch joins the graph"),
+    Step(SimplifyLoops(), "once bodies are simple: drop what they carry for nobody, unroll"),
+    Step(Simplify(), "again, over what came out of branches and loops"),
+)
+
+
+class PassFailure(UserWarning):
+    """An internal error in a pass; the program is the one from before it."""
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """What one pass did.
+
+    Attributes:
+        name: the pass.
+        seconds: the time it took.
+        before: the graph it was given.
+        after: the graph it returned.
+        rules: which rules fired in it, and which nearly did.
+        failure: the error that it ended with, if it did; `after` is `before` then.
+    """
+
+    name: str
+    seconds: float
+    before: Graph
+    after: Graph
+    rules: RuleLog
+    failure: str = ""
+
+    @property
+    def nodes_before(self) -> int:
+        """The number of nodes it was given, nested graphs included."""
+        return count_nodes(self.before)
+
+    @property
+    def nodes_after(self) -> int:
+        """The number of nodes it returned, nested graphs included."""
+        return count_nodes(self.after)
+
+    @cached_property
+    def cost_before(self) -> Cost:
+        """The estimated cost of the graph it was given."""
+        return graph_cost(self.before)
+
+    @cached_property
+    def cost_after(self) -> Cost:
+        """The estimated cost of the graph it returned."""
+        return graph_cost(self.after)
+
+    @property
+    def text(self) -> str:
+        """The graph after it."""
+        return to_text(self.after)
+
+
+Observer = Callable[[int, PassRecord], None]
+"""The one hook between passes: called with each pass's place in the order and its record."""
+
+
+def count_nodes(graph: Graph) -> int:
+    """The number of nodes of a graph and of those nested in it, each graph once."""
+    return sum(len(inner.nodes) for inner in graph.walk())
+
+
+def is_strict() -> bool:
+    """Whether internal errors are raised: XLATHE_STRICT=1."""
+    return os.environ.get("XLATHE_STRICT", "") not in ("", "0")
+
+
+def run_passes(
+    graph: Graph,
+    steps: Sequence[Step] = PIPELINE,
+    observers: Sequence[Observer] = (),
+) -> tuple[Graph, list[PassRecord]]:
+    """Run passes over a graph.
+
+    Args:
+        graph: the graph as captured.
+        steps: the passes, in order.
+        observers: called after each pass.
+
+    Returns:
+        The final graph, and a record of each pass.
+    """
+    records: list[PassRecord] = []
+    for place, step in enumerate(steps):
+        started = time.perf_counter()
+        failure = ""
+        log = RuleLog()
+        try:
+            with logging_rules() as log:
+                after = step.transform(graph)
+            if after is not graph and os.environ.get("XLATHE_VERIFY", "") not in ("", "0"):
+                verify(after)
+        except Exception as error:
+            if is_strict():
+                raise
+            failure = f"{type(error).__name__}: {error}"
+            after = graph
+            warnings.warn(
+                f"xlathe: the pass {step.name} failed on {graph.name} ({failure}). The program "
+                "runs as it was before it. Set XLATHE_STRICT=1 to see where.",
+                PassFailure,
+                stacklevel=2,
+            )
+        record = PassRecord(step.name, time.perf_counter() - started, graph, after, log, failure)
+        records.append(record)
+        for observer in observers:
+            observer(place, record)
+        graph = after
+    return graph, records

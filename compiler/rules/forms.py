@@ -1,0 +1,69 @@
+"""Normal forms: one spelling for each construct, so that later rules need know only that one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xlathe.compiler.ir import Node, node
+from xlathe.compiler.ops.build import reshape
+from xlathe.compiler.ops.elementwise import broadcast_shape
+from xlathe.compiler.rules.rule import Outcome, Rule
+
+_BROADCASTING = ("add", "sub", "mul", "div", "max", "min", "eq", "ne", "lt", "le", "gt", "ge")
+
+
+def _squeeze(item: Node) -> Outcome:
+    return reshape(item.inputs[0], item.type.shape) if item.type.is_plain else None
+
+
+def _square(item: Node) -> Outcome:
+    return node("square", item.inputs, item.type) if item["y"] == 2 else None
+
+
+def _scalar_side(item: Node) -> Outcome:
+    left, right = item.inputs
+    inputs = (_scalar(left) or left, _scalar(right) or right)
+    if inputs == item.inputs or not item.type.is_plain:
+        return None
+    if broadcast_shape([source.type for source in inputs]) != item.type.shape:
+        # The last operand that has the full shape keeps it.
+        inputs = (left, inputs[1]) if left.type.shape == item.type.shape else (inputs[0], right)
+    if inputs == item.inputs:
+        return None
+    return node(item.operation, inputs, item.type, item.attributes)
+
+
+def _scalar(item: Node) -> Node | None:
+    if item.operation != "broadcast_in_dim" or item.attributes.get("sharding") is not None:
+        return None
+    source = item.inputs[0]
+    return source if not source.type.shape and source.type.is_plain else None
+
+
+def _dynamic_slice(item: Node) -> Outcome:
+    source, *starts = item.inputs
+    if not all(start.is_constant for start in starts) or not item.type.is_plain:
+        return None
+    sizes = item["slice_sizes"]
+    # JAX clamps each start so that the slice stays inside.
+    first = tuple(
+        int(np.clip(int(start.value), 0, dimension - size))
+        for start, dimension, size in zip(starts, source.type.shape, sizes, strict=True)
+    )
+    limits = tuple(start + size for start, size in zip(first, sizes, strict=True))
+    attributes = {"start_indices": first, "limit_indices": limits, "strides": None}
+    return node("slice", (source,), item.type, attributes)
+
+
+FORMS = (
+    Rule("squeeze", "squeeze(x) -> reshape(x)", ("squeeze",), _squeeze),
+    Rule("second power", "x ** 2 -> square(x)", ("integer_pow",), _square),
+    Rule("scalar operand", "x * broadcast(s) -> x * s", _BROADCASTING, _scalar_side),
+    Rule(
+        "known position",
+        "dynamic_slice(x, 2) -> x[2:]",
+        ("dynamic_slice",),
+        _dynamic_slice,
+    ),
+)
+"""The normal forms."""

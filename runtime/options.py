@@ -1,0 +1,58 @@
+"""The options of `compile` and `optimize`: which are xlathe's, which are jit's."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import jax
+
+from xlathe.compiler.pipeline import PIPELINE, Step
+
+Numerics = Literal["relaxed", "strict"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """xlathe's own options.
+
+    Attributes:
+        numerics: `relaxed` allows rewrites that are equal as real numbers, `strict` only those
+            that give the same value for every input.
+    """
+
+    numerics: Numerics = "relaxed"
+
+    def __post_init__(self) -> None:
+        if self.numerics not in get_args(Numerics):
+            raise ValueError(
+                f"numerics must be one of {', '.join(map(repr, get_args(Numerics)))}, "
+                f"got {self.numerics!r}."
+            )
+
+    def steps(self) -> Sequence[Step]:
+        """The passes that these options ask for."""
+        return PIPELINE
+
+
+def split_options(
+    options: dict[str, Any], allow_jit: bool = True
+) -> tuple[Options, dict[str, Any]]:
+    """Part xlathe's options from those of the installed JAX's `jit`.
+
+    Raises:
+        TypeError: an option belongs to neither.
+    """
+    own_names = [item.name for item in fields(Options)]
+    jit_names = list(inspect.signature(jax.jit).parameters)[1:] if allow_jit else []
+    valid = own_names + jit_names
+    for name in options:
+        if name not in valid:
+            close = difflib.get_close_matches(name, valid, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"Unknown option {name!r}.{hint} The options are: {', '.join(valid)}.")
+    own = Options(**{name: value for name, value in options.items() if name in own_names})
+    return own, {name: value for name, value in options.items() if name not in own_names}
