@@ -34,6 +34,10 @@ from xlathe.compiler.ops.indexing import SCATTERS
 from xlathe.compiler.ops.primitives import operation_name, public_primitive
 from xlathe.tracer import equations, names
 
+# Equations are the user's, whatever wrapper of ours JAX saw on the way.
+for _module in (__file__, equations.__file__):
+    source_info_util.register_exclusion(str(_module))
+
 MAX_INLINE_CONSTANT = 16
 """Closed-over arrays of up to this many elements become constants; larger ones, parameters."""
 
@@ -178,6 +182,8 @@ class Reader:
         self._types: dict[Any, Type] = {}
         self._graphs: dict[int, tuple[Any, ReadGraph]] = {}
         self._sources: dict[Any, Origin] = {}
+        self.rules_being_read: set[Any] = set()
+        self.rules_read: dict[Any, dict[str, Any]] = {}
         self._order = 0
 
     def type(self, aval: Any) -> Type:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from xlathe.tracer.capture import Reader, ReadGraph
 
 _JAX_FOLDER = os.path.dirname(os.path.abspath(jax.__file__))
+_JAX_INTERNALS = tuple(
+    os.path.join(_JAX_FOLDER, "_src", name)
+    for name in ("core", "custom_derivatives", "linear_util", "interpreters", "api_util", "util")
+)
 _LIBRARY_FUNCTIONS = {"relu": "jax.nn.relu", "relu6": "jax.nn.relu6"}
 
 
@@ -213,6 +217,31 @@ def _structs(types: Sequence[Type]) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak) for t in types]
 
 
+def _rule_functions(parameters: dict[str, Any]) -> tuple[int, ...]:
+    """Which functions of the user's a custom rule consists of, by identity.
+
+    Two calls with the same body and the same rule functions are calls of the same function.
+    """
+    found: dict[int, None] = {}
+    seen: set[int] = set()
+    stack = [parameters.get(key) for key in ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd")]
+    while stack:
+        item = stack.pop()
+        if item is None or id(item) in seen:
+            continue
+        seen.add(id(item))
+        code = getattr(item, "__code__", None)
+        if code is not None and not code.co_filename.startswith(_JAX_INTERNALS):
+            found[id(item)] = None
+            continue
+        stack.append(getattr(item, "f", None) or getattr(item, "func", None))
+        for cell in getattr(item, "__closure__", None) or ():
+            content = cell.cell_contents
+            if callable(content):
+                stack.append(content)
+    return tuple(found)
+
+
 def _read_custom(
     reader: Reader,
     scope: Any,
@@ -235,9 +264,16 @@ def _read_custom(
     )
     name, file = _source(jaxpr)
     attributes: dict[str, Any] = {"body": body.graph, "name": name}
+    identity = (operation, body.graph, _rule_functions(equation.params))
     if portable and file.startswith(_JAX_FOLDER) and name in _LIBRARY_FUNCTIONS:
         attributes["library"] = _LIBRARY_FUNCTIONS[name]
+    elif portable and identity in reader.rules_being_read:
+        # A rule that calls its own function: in the emitted program it does the same by name.
+        attributes["recursive"] = True
+    elif portable and identity in reader.rules_read:
+        attributes |= reader.rules_read[identity]
     elif portable:
+        reader.rules_being_read.add(identity)
         try:
             traced = trace_rule(partial(evaluate_equation, equation), types, results)
         except Exception:
@@ -248,6 +284,9 @@ def _read_custom(
                 read = reader.nested(value)
                 portable = portable and not read.lifted and not read.graph.has_effects
                 attributes[key] = read.graph
+            reader.rules_read[identity] = {key: attributes[key] for key in traced}
+        finally:
+            reader.rules_being_read.discard(identity)
     if not portable:
         read_whole(reader, scope, equation, inputs)
         return True

@@ -155,15 +155,32 @@ def _float0_texts(types: tuple[Type, ...], inexact: tuple[bool, ...]) -> tuple[s
     )
 
 
+def _custom_name(emitter: FunctionEmitter, item: Node) -> tuple[str, bool]:
+    """The name of a function with a rule of its own, and whether it has yet to be written.
+
+    A call in the rule itself carries no rule: it means the function whose rule is being written.
+    """
+    module = emitter.module
+    function = (item.operation, item["body"], item["name"])
+    if "recursive" in item.attributes:
+        return module.rules_being_written[function], False
+    rule = item.attributes.get("rule") or item["backward"]
+    name, is_new = module.once((*function, rule), item["name"] or "custom")
+    if is_new:
+        module.rules_being_written[function] = name
+    return name, is_new
+
+
 def _write_custom_jvp(emitter: FunctionEmitter, item: Node) -> Written:
     operands = emitter.operands(item.inputs)
     library = item.attributes.get("library")
     if library is not None:
         return _apply(library, operands), "bare"
     module = emitter.module
-    body, rule = item["body"], item["rule"]
-    name, is_new = module.once(("custom_jvp", body, rule), item["name"] or "custom")
+    body = item["body"]
+    name, is_new = _custom_name(emitter, item)
     if is_new:
+        rule = item["rule"]
         types = tuple(source.type for source in item.inputs)
         primal = module.function(body, flat_signature(len(body.parameters)), f"{name}_primal")
         real_inputs, real_results = _inexact(types), _inexact(item.types)
@@ -185,9 +202,10 @@ def _write_custom_jvp(emitter: FunctionEmitter, item: Node) -> Written:
 
 def _write_custom_vjp(emitter: FunctionEmitter, item: Node) -> Written:
     module = emitter.module
-    body, forward, backward = item["body"], item["forward"], item["backward"]
-    name, is_new = module.once(("custom_vjp", body, forward, backward), item["name"] or "custom")
+    body = item["body"]
+    name, is_new = _custom_name(emitter, item)
     if is_new:
+        forward, backward = item["forward"], item["backward"]
         types = tuple(source.type for source in item.inputs)
         values = len(item.types)
         residuals = len(forward.results) - values
@@ -230,12 +248,14 @@ def _write_linear_solve(emitter: FunctionEmitter, item: Node) -> Written:
     group = whole_group("b", len(operands))
 
     def function(key: str, own: list[str]) -> str:
-        return _with_consts(emitter.module.function(item[key], Signature(len(own), (group,))), own)
+        return emitter.module.function(item[key], Signature(len(own), (group,)), key)
 
-    matvec = function("matvec", consts[0])
     # lax hands the solvers the product as well, which they have no use for.
-    solvers = [f"lambda _, b: {function('solve', consts[2])}(b)"]
-    solvers.append(f"lambda _, b: {function('transpose_solve', consts[3])}(b)")
+    solvers = [
+        f"lambda _, b: {_apply(function(key, own), [*own, 'b'])}"
+        for key, own in (("solve", consts[2]), ("transpose_solve", consts[3]))
+    ]
+    matvec = _with_consts(function("matvec", consts[0]), consts[0])
     arguments = [matvec, pack(operands), *solvers]
     if item["matvec"] == item["vecmat"] and consts[0] == consts[1]:
         arguments.append("symmetric=True")

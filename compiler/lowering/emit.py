@@ -22,6 +22,7 @@ from xlathe.compiler.lowering.signature import Signature, flat_signature, pack
 
 _RESERVED = frozenset(["jax", "jnp", "lax", "np", "partial", "primitives", "complex"])
 _MAX_INLINE_WIDTH = 60
+_MAX_RETURN_WIDTH = 84
 _TRANSFORMS = frozenset(["jvp", "transpose", "vmap", "checkpoint", "rematted_computation"])
 # Cheap to read where they are used, whatever line they come from.
 _READ_THROUGH = frozenset(["broadcast_in_dim", "convert_element_type", "neg", "transpose"])
@@ -35,6 +36,7 @@ class ModuleEmitter:
         self.objects: dict[str, Any] = {}
         self.functions: list[str] = []
         self.files: dict[str, None] = {}
+        self.rules_being_written: dict[Any, str] = {}
         self._object_names: dict[Any, str] = {}
         self._function_names: dict[Any, str] = {}
 
@@ -252,10 +254,12 @@ class FunctionEmitter:
             # Adding axes costs nothing; operators that broadcast leave it out altogether.
             return len(expression.text) <= _MAX_INLINE_WIDTH
         readers = self.readers.get(item, [])
-        if len(readers) != 1 or origin.name or len(expression.text) > _MAX_INLINE_WIDTH:
+        if len(readers) != 1 or origin.name:
             return False
         if readers[0] is item:
-            return len(self.graph.outputs) == 1
+            return len(self.graph.outputs) == 1 and len(expression.text) <= _MAX_RETURN_WIDTH
+        if len(expression.text) > _MAX_INLINE_WIDTH:
+            return False
         reader = self.graph.origin(readers[0])
         if reader.scope != origin.scope:
             return False
