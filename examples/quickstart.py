@@ -18,7 +18,8 @@ from tqdm import trange
 import xlathe as xl
 
 BATCH = 64
-optimizer = optax.adamw(optax.cosine_decay_schedule(3e-3, decay_steps=900), weight_decay=1e-3)
+STEPS = 900
+optimizer = optax.adamw(optax.cosine_decay_schedule(3e-3, STEPS), weight_decay=1e-3)
 
 
 def init(key):
@@ -72,23 +73,20 @@ def accuracy(params, images, labels):
 
 def load():
     """Return training images, test images, training labels and test labels."""
-    digits = load_digits()
-    images = digits.images[..., None].astype(np.float32) / 16
-    labels = digits.target.astype(np.int32)
-    return train_test_split(images, labels, test_size=0.2, random_state=0, stratify=labels)
+    pixels, labels = load_digits(return_X_y=True)
+    images = pixels.reshape(-1, 8, 8, 1).astype(np.float32) / 16
+    return train_test_split(
+        images, labels.astype(np.int32), test_size=0.2, random_state=0, stratify=labels
+    )
 
 
-def fit(params, opt_state, images, labels, epochs):
-    """Train for a number of epochs and return the parameters and the optimizer's state."""
+def fit(params, opt_state, images, labels, steps):
+    """Train on random batches and return the parameters and the optimizer's state."""
     rng = np.random.default_rng(0)
-    with trange(epochs, desc="training", unit="epoch") as progress:
-        for _ in progress:
-            order = rng.permutation(len(images))
-            for start in range(0, len(images) - BATCH + 1, BATCH):
-                batch = order[start : start + BATCH]
-                params, opt_state, loss = train_step(
-                    params, opt_state, images[batch], labels[batch]
-                )
+    for step in (progress := trange(steps, desc="training", unit="step")):
+        batch = rng.integers(len(images), size=BATCH)
+        params, opt_state, loss = train_step(params, opt_state, images[batch], labels[batch])
+        if step % 50 == 0:
             progress.set_postfix(loss=f"{loss:.4f}")
     return params, opt_state
 
@@ -104,11 +102,11 @@ def time_side_by_side(functions, args, rounds=100):
     return [median(record) for record in seconds]
 
 
-def main(epochs=40):
+def main(steps=STEPS):
     """Train, then show the program that ran. Return the accuracy on the test images."""
     train_images, test_images, train_labels, test_labels = load()
     params = init(jax.random.key(0))
-    params, opt_state = fit(params, optimizer.init(params), train_images, train_labels, epochs)
+    params, opt_state = fit(params, optimizer.init(params), train_images, train_labels, steps)
     test_accuracy = float(accuracy(params, test_images, test_labels))
 
     args = params, opt_state, train_images[:BATCH], train_labels[:BATCH]
