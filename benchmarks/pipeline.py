@@ -39,10 +39,10 @@ STAGES = [*EVENTS.values(), TOTAL]
 longest: dict[str, float] = defaultdict(float)
 
 
-def record_event(event: str, seconds: float, **_: Any) -> None:
+def record_event(event: str, duration_secs: float, **_: Any) -> None:
     """Keep the longest event of a stage: the step's own, which holds those of inner functions."""
     if stage := EVENTS.get(event):
-        longest[stage] = max(longest[stage], seconds)
+        longest[stage] = max(longest[stage], duration_secs)
 
 
 @dataclass
