@@ -1,0 +1,22 @@
+"""What holds for the whole suite: strict mode, eight CPU devices, one compilation cache.
+
+JAX reads its settings from the environment when it is first imported, so they are made here,
+before any test module is.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+os.environ["XLATHE_STRICT"] = "1"
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".cache" / "jax")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+# `python -m pytest` puts the repository's root first, where `xlathe/` is the public face alone and
+# hides the installed package that holds all three stages.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
