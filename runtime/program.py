@@ -8,9 +8,11 @@ user's function, improves the graph, and evaluates the emitted program in its pl
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
 import jax
@@ -177,8 +179,9 @@ class _Optimizer:
         leaves = jax.tree.leaves((dynamic, named))
         traced = trace(function, *dynamic, **named)
         try:
-            captured = read(traced)
-            record = improve(captured, self.options)
+            with _garbage_kept():
+                captured = read(traced)
+                record = improve(captured, self.options)
         except Exception as error:
             if is_strict() and not isinstance(error, UnsupportedProgram):
                 raise
@@ -234,6 +237,18 @@ class _Optimizer:
         self.records[key] = record
         while len(self.records) > _MAX_RECORDS:
             del self.records[next(iter(self.records))]
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Hold garbage collection back: it would walk all nodes again and again, and free none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _is_weak(leaf: Any) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from xlathe.compiler.ir.node import Node, Opaque
+from xlathe.compiler.ir.node import Node, Opaque, mark_graph_class
 from xlathe.compiler.ir.types import TOKEN, Type
 
 
@@ -37,6 +37,7 @@ class Origin(NamedTuple):
 NO_ORIGIN = Origin()
 
 
+@mark_graph_class
 class Graph:
     """A program: parameters, results, and the nodes that lead from the ones to the others.
 
@@ -157,6 +158,8 @@ class Graph:
 
 def nested(node: Node) -> Iterator[Graph]:
     """The graphs among a node's attributes."""
+    if not node.holds_graphs:
+        return
     for value in node.attributes.values():
         if isinstance(value, Graph):
             yield value

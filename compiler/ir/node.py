@@ -67,14 +67,16 @@ class Node:
         inputs: the nodes whose values it takes.
         attributes: its static arguments, by name; never changed.
         type: the type of its value, or the tuple of types of its values.
+        holds_graphs: whether graphs are nested in its attributes.
     """
 
-    __slots__ = ("__weakref__", "attributes", "inputs", "operation", "type")
+    __slots__ = ("__weakref__", "attributes", "holds_graphs", "inputs", "operation", "type")
 
     operation: str
     inputs: tuple[Node, ...]
     attributes: Mapping[str, Any]
     type: Any
+    holds_graphs: bool
 
     def __getitem__(self, attribute: str) -> Any:
         return self.attributes[attribute]
@@ -98,8 +100,23 @@ class Node:
         return self.attributes["value"].value
 
 
-_table: weakref.WeakValueDictionary[tuple[Any, ...], Node] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
+class _Reference(weakref.ref[Node]):
+    """A weak reference that knows under which key the table holds it."""
+
+    __slots__ = ("key",)
+
+    key: tuple[Any, ...]
+
+
+def _forget(reference: Any) -> None:
+    # A new node may have taken the place of the dead one.
+    if _table.get(reference.key) is reference:
+        del _table[reference.key]
+
+
+_table: dict[tuple[Any, ...], _Reference] = {}
+_GRAPH_CLASSES: set[type] = set()
+_lock = threading.RLock()
 _NO_ATTRIBUTES: Mapping[str, Any] = {}
 
 
@@ -117,16 +134,41 @@ def node(
         key = (operation, inputs, type_, *sorted(attributes.items(), key=_attribute_name))
     else:
         key = (operation, inputs, type_)
+    reference = _table.get(key)
+    if reference is not None:
+        found = reference()
+        if found is not None:
+            return found
     with _lock:
-        found = _table.get(key)
+        reference = _table.get(key)
+        found = None if reference is None else reference()
         if found is None:
             found = Node()
             found.operation = operation
             found.inputs = inputs
             found.attributes = attributes
             found.type = type_
-            _table[key] = found
+            found.holds_graphs = bool(attributes) and _holds_graphs(attributes)
+            reference = _Reference(found, _forget)
+            reference.key = key
+            _table[key] = reference
         return found
+
+
+def mark_graph_class(class_: type) -> type:
+    """Decorate the class of graphs, which this module cannot import."""
+    _GRAPH_CLASSES.add(class_)
+    return class_
+
+
+def _holds_graphs(attributes: Mapping[str, Any]) -> bool:
+    for value in attributes.values():
+        kind = type(value)
+        if kind in _GRAPH_CLASSES:
+            return True
+        if kind is tuple and any(type(item) in _GRAPH_CLASSES for item in value):
+            return True
+    return False
 
 
 def _attribute_name(item: tuple[str, Any]) -> str:

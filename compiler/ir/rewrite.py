@@ -61,7 +61,10 @@ def with_inputs(
     item: Node, mapped: Mapping[Node, Node | tuple[Node, ...]]
 ) -> Node | tuple[Node, ...]:
     """The node over the replacements of its inputs; the same object if none is replaced."""
-    if not any(source in mapped for source in item.inputs):
+    for source in item.inputs:
+        if source in mapped:
+            break
+    else:
         return item
     inputs = [mapped.get(source, source) for source in item.inputs]
     if item.operation == "get" and isinstance(inputs[0], tuple):

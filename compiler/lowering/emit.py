@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from xlathe.compiler.ir import Graph, Node, Origin, Type, is_effectful, unwrap
+from xlathe.compiler.ir import Graph, Node, Origin, is_effectful, unwrap
 from xlathe.compiler.ir.literals import NoTextForm, array_literal, float_literal, literal
 from xlathe.compiler.ir.rewrite import users
 from xlathe.compiler.ir.text import Names, identifier, origin_comment
+from xlathe.compiler.ops.arrays import adds_leading_axes
+from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.ops.primitives import primitive_of, public_name
-from xlathe.compiler.ops.table import ADD, ATOM, COMPARE, UNARY, Expression, lookup
+from xlathe.compiler.ops.table import COMPARE, UNARY, Expression, lookup
 from xlathe.compiler.lowering import control
-from xlathe.compiler.lowering.signature import Signature, flat_signature, pack
+from xlathe.compiler.lowering.signature import Signature, pack
 
 _RESERVED = frozenset(["jax", "jnp", "lax", "np", "partial", "primitives", "complex"])
 _MAX_INLINE_WIDTH = 60
@@ -137,7 +139,7 @@ class FunctionEmitter:
                 text = _bare_number(item)
                 if text is not None:
                     return f"({text})" if text.startswith("-") and level > UNARY else text
-        if item not in self.local and adds_leading_axes_of(item, beside):
+        if item not in self.local and adds_leading_axes(item) and other.rank == item.type.rank:
             return self.operand(item.inputs[0], level)
         return self.operand(item, level)
 
@@ -250,10 +252,13 @@ class FunctionEmitter:
         self.lines.append((_visible_scope(origin.scope), f"{left}{text}{end}"))
 
     def _may_inline(self, item: Node, expression: Expression, origin: Origin) -> bool:
-        if item.operation == "broadcast_in_dim" and item.type.size == item.inputs[0].type.size:
-            # Adding axes costs nothing; operators that broadcast leave it out altogether.
-            return len(expression.text) <= _MAX_INLINE_WIDTH
         readers = self.readers.get(item, [])
+        if item.operation == "broadcast_in_dim" and len(expression.text) <= _MAX_INLINE_WIDTH:
+            # Adding axes costs nothing; operators that broadcast leave it out altogether.
+            source = item.inputs[0]
+            adds_axes = item.type.size == source.type.size and source in self.local
+            if filled_scalar(item) is not None or (adds_axes and readers[0] is not item):
+                return True
         if len(readers) != 1 or origin.name:
             return False
         if readers[0] is item:
@@ -276,13 +281,6 @@ class FunctionEmitter:
             current = scope
             text.append(f"        {line}" if scope else f"    {line}")
         return text
-
-
-def adds_leading_axes_of(item: Node, beside: Node) -> bool:
-    """Whether an operator's own broadcasting does what this node does."""
-    from xlathe.compiler.ops.arrays import adds_leading_axes
-
-    return adds_leading_axes(item) and beside.type.rank == item.type.rank
 
 
 def _visible_scope(scope: str) -> str:
@@ -309,11 +307,3 @@ def _bare_number(item: Node) -> str | None:
     if text in ("jnp.nan", "jnp.inf", "-jnp.inf"):
         return text
     return float_literal(float(text))
-
-
-def type_of(item: Node) -> Type:
-    """The type of a node with one value."""
-    return item.types[0]
-
-
-__all__ = ["ADD", "ATOM", "FunctionEmitter", "ModuleEmitter", "flat_signature"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from xlathe.compiler.ir.node import Node
 from xlathe.compiler.ir.types import Type, make_type
+from xlathe.compiler.ops.reductions import keeps_dimensions, write_keeping_dimensions
 from xlathe.compiler.ops.table import ATOM, Expression, Operation, Writer, register
 
 
@@ -92,6 +93,10 @@ def _write_broadcast(item: Node, writer: Writer) -> Expression | None:
         return None
     if len(item.inputs) > 1:
         return None
+    if keeps_dimensions(item):
+        kept = write_keeping_dimensions(item, writer)
+        if kept is not None:
+            return kept
     added = [axis for axis in range(len(shape)) if axis not in axes]
     if source.type.rank and source.type.shape == tuple(shape[axis] for axis in axes):
         if added and all(shape[axis] == 1 for axis in added):

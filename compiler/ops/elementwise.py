@@ -9,6 +9,7 @@ import numpy as np
 
 from xlathe.compiler.ir.node import Node
 from xlathe.compiler.ir.types import Type, dtype_name, make_type
+from xlathe.compiler.ops.reductions import write_mean
 from xlathe.compiler.ops.table import (
     ADD,
     AND,
@@ -70,6 +71,8 @@ def _infix(symbol: str, level: int, bools: bool = False, integers: bool = True) 
         dtype = left.type.dtype
         if not left.type.is_plain or not right.type.is_plain:
             return None
+        if any(value is not None for value in item.attributes.values()):
+            return None
         if _is_bool(item) != bools and symbol not in _COMPARISONS:
             return None
         if not integers and dtype.kind in "iub":
@@ -86,6 +89,13 @@ def _infix(symbol: str, level: int, bools: bool = False, integers: bool = True) 
 
 
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+
+
+_divide = _infix("/", MULTIPLY, integers=False)
+
+
+def _write_division(item: Node, writer: Writer) -> Expression | None:
+    return write_mean(item, writer) or _divide(item, writer)
 
 
 def _write_negation(item: Node, writer: Writer) -> Expression | None:
@@ -199,7 +209,7 @@ def _register_all() -> None:
     for name, (symbol, level) in _SYMBOLS.items():
         register(Operation(name, _infer_same, write=_infix(symbol, level)))
     register(
-        Operation("div", _infer_same, write=_infix("/", MULTIPLY, integers=False)),
+        Operation("div", _infer_same, write=_write_division),
         Operation("neg", _infer_same, write=_write_negation),
         Operation("not", _infer_same, write=_write_not),
         Operation("and", _infer_same, write=_infix("&", AND, bools=True)),

@@ -37,21 +37,66 @@ def axis_arguments(axes: tuple[int, ...], rank: int) -> str:
     return f"axis={axes[0] if len(axes) == 1 else axes}"
 
 
-def _method(name: str, dtypes: str) -> Write:
-    """Write `x.sum(axis=-1)` for the dtype kinds in which jnp adds no cast of its own."""
+def write_reduction(
+    item: Node, writer: Writer, name: str, kinds: str, keepdims: bool = False
+) -> Expression | None:
+    """Write `x.sum(axis=-1)`, for the dtype kinds in which jnp adds no cast of its own."""
+    source = item.inputs[0]
+    if item.attributes.get("out_sharding") is not None or not source.type.is_plain:
+        return None
+    if source.type.dtype.kind not in kinds or source.type.dtype == np.float16:
+        return None
+    if not item["axes"] or source.type.weak or source.is_constant or source.type.size == 0:
+        return None
+    arguments = axis_arguments(item["axes"], source.type.rank)
+    if keepdims:
+        arguments = f"{arguments}, keepdims=True" if arguments else "keepdims=True"
+    return Expression(f"{writer.operand(source, ATOM)}.{name}({arguments})")
 
-    def write(item: Node, writer: Writer) -> Expression | None:
-        source = item.inputs[0]
-        if item.attributes.get("out_sharding") is not None or not source.type.is_plain:
-            return None
-        if source.type.dtype.kind not in dtypes or source.type.dtype == np.float16:
-            return None
-        if not item["axes"] or source.type.weak or source.is_constant or source.type.size == 0:
-            return None
-        axis = axis_arguments(item["axes"], source.type.rank)
-        return Expression(f"{writer.operand(source, ATOM)}.{name}({axis})")
 
-    return write
+def _method(name: str, kinds: str) -> Write:
+    return lambda item, writer: write_reduction(item, writer, name, kinds)
+
+
+def keeps_dimensions(item: Node) -> bool:
+    """Whether a broadcast gives a reduction back the axes it removed, with size one."""
+    if item.operation != "broadcast_in_dim":
+        return False
+    source = item.inputs[0]
+    return (
+        source.operation in REDUCTIONS
+        and item.attributes.get("sharding") is None
+        and item["broadcast_dimensions"]
+        == tuple(a for a in range(item.type.rank) if a not in source["axes"])
+        and item.type.rank == source.inputs[0].type.rank
+        and all(item["shape"][axis] == 1 for axis in source["axes"])
+    )
+
+
+def write_keeping_dimensions(item: Node, writer: Writer) -> Expression | None:
+    """Write `x.sum(axis=-1, keepdims=True)` for a broadcast that `keeps_dimensions`."""
+    source = item.inputs[0]
+    make, name, kinds = REDUCTIONS[source.operation]
+    if make is None or not writer.is_inlined(source):
+        return None
+    return write_reduction(source, writer, name, kinds, keepdims=True)
+
+
+def write_mean(item: Node, writer: Writer) -> Expression | None:
+    """Write a sum divided by its count as `x.mean(axis=-1)`."""
+    total, count = item.inputs
+    keepdims = keeps_dimensions(total)
+    inner = total.inputs[0] if keepdims else total
+    if inner.operation != "reduce_sum" or not count.is_constant or count.type.shape:
+        return None
+    if not writer.is_inlined(total) or (keepdims and not writer.is_inlined(inner)):
+        return None
+    source = inner.inputs[0].type
+    if not source.is_plain or source.dtype not in (np.float32, np.float64) or count.type.weak:
+        return None
+    if float(count.value) != source.size / max(1, inner.type.size):
+        return None
+    return write_reduction(inner, writer, "mean", "f", keepdims)
 
 
 def _write_argument(name: str) -> Write:
@@ -85,7 +130,7 @@ def _sort_flops(item: Node) -> float:
     return size * float(np.log2(size))
 
 
-_REDUCTIONS: dict[str, tuple[Callable[[str, str], Write] | None, str, str]] = {
+REDUCTIONS: dict[str, tuple[Callable[[str, str], Write] | None, str, str]] = {
     "reduce_sum": (_method, "sum", "fc"),
     "reduce_prod": (_method, "prod", "fc"),
     "reduce_max": (_method, "max", "fiu"),
@@ -95,7 +140,7 @@ _REDUCTIONS: dict[str, tuple[Callable[[str, str], Write] | None, str, str]] = {
     "reduce_xor": (None, "", ""),
 }
 
-for _name, (_make, _spelling, _kinds) in _REDUCTIONS.items():
+for _name, (_make, _spelling, _kinds) in REDUCTIONS.items():
     _written = _make(_spelling, _kinds) if _make else None
     register(Operation(_name, _infer_reduction, _input_size, _written))
 for _name in ("argmax", "argmin"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xlathe.compiler.ir import Graph, Node
-from xlathe.compiler.ir.graph import nested
 from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite
 
 
@@ -27,7 +26,7 @@ def rewrite_everywhere(
         return found
 
     def deep(item: Node) -> Replacement:
-        if next(nested(item), None) is None:
+        if not item.holds_graphs:
             return change(item)
         new = map_subgraphs(item, visit)
         changed = change(new)

@@ -77,7 +77,10 @@ def fold_node(item: Node, max_elements: int = 16) -> Node | None:
         item: the node.
         max_elements: how large a result may be.
     """
-    if not item.inputs or not all(source.is_constant for source in item.inputs):
+    for source in item.inputs:
+        if source.operation != "constant":
+            return None
+    if not item.inputs:
         return None
     if isinstance(item.type, tuple) or not item.type.is_plain or item.type.size > max_elements:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xlathe.compiler.ir import Graph, Node, Origin, is_effectful
-from xlathe.compiler.ir.graph import nested
 from xlathe.compiler.ir.rewrite import map_subgraphs, splice, with_inputs
 
 
@@ -33,7 +32,7 @@ class _Inliner:
         origins = dict(graph.origins)
         for item in graph.nodes:
             new = with_inputs(item, mapped)
-            if isinstance(new, Node) and next(nested(new), None) is not None:
+            if isinstance(new, Node) and new.holds_graphs:
                 new = map_subgraphs(new, self.graph)
                 if new.operation == "call":
                     new = self._expand(new, graph.origin(item), origins)

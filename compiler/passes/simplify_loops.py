@@ -55,6 +55,8 @@ class _LoopSimplifier:
 
             def change(item: Node) -> Replacement:
                 original = next(originals)
+                if not item.holds_graphs:
+                    return None
                 return self.loop(map_subgraphs(item, self.graph), names.get(original, set()))
 
             found = self.done[graph] = rewrite(graph, change)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xlathe.compiler.ir import Node, constant
+from xlathe.compiler.ir import Node, constant, node
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.rules.rule import Declined, Outcome, Rule
 
@@ -145,9 +145,12 @@ def _select(item: Node) -> Outcome:
     if all(case is cases[0] for case in cases):
         return _if_same_type(item, cases[0])
     value = known_scalar(which)
-    if value is None:
-        return None
-    return _if_same_type(item, cases[int(value)])
+    if value is not None:
+        return _if_same_type(item, cases[int(value)])
+    known = [known_scalar(case) for case in cases]
+    if item.type.dtype == np.bool_ and which.type is item.type and None not in known:
+        return which if known[1] else node("not", (which,), item.type)
+    return None
 
 
 ARITHMETIC = (
@@ -165,6 +168,6 @@ ARITHMETIC = (
     Rule("and with a known side", "x & True -> x", ("and",), _boolean(True)),
     Rule("or with a known side", "x | False -> x", ("or",), _boolean(False)),
     Rule("first power", "x ** 1 -> x", ("integer_pow",), _power_one),
-    Rule("known choice", "where(True, x, y) -> x", ("select_n",), _select),
+    Rule("known choice", "where(True, x, y) -> x; where(c, True, False) -> c", ("select_n",), _select),
 )
 """The exact identities of arithmetic and logic."""

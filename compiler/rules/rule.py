@@ -92,6 +92,8 @@ class RuleSet:
 
     def __call__(self, item: Node) -> Node | None:
         """Return the simplest form of a node that the rules reach, or None if it stays."""
+        if item.operation not in self._by_operation:
+            return None
         log = _current.get()
         start = item
         missed: list[Miss] = []
