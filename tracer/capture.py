@@ -311,14 +311,14 @@ class Reader:
         attributes: dict[str, Any] = {}
         if public_primitive(name) is not primitive:
             attributes["primitive"] = Opaque(primitive)
-        parameters = equation.params
-        for key, value in parameters.items():
-            attributes[key] = freeze(value)
+        parameters = dict(equation.params)
         if name in SCATTERS and equations.is_standard_scatter(name, parameters):
-            del attributes["update_jaxpr"], attributes["update_consts"]
+            del parameters["update_jaxpr"], parameters["update_consts"]
         if any(equations.holds_code(value) for value in parameters.values()):
             equations.read_whole(self, scope, equation, inputs)
             return
+        for key, value in parameters.items():
+            attributes[key] = freeze(value)
         if name == "rng_uniform":
             # Each call draws anew, so two calls are never one node.
             attributes["draw"] = self._order

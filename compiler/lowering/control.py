@@ -104,9 +104,17 @@ def _write_cond(emitter: FunctionEmitter, item: Node) -> Written:
             return _apply(
                 "lax.cond", [emitter.operand(predicate), branches[1], branches[0], *rest]
             ), "bare"
-    return _apply(
-        "lax.switch", [emitter.operand(index), f"[{', '.join(branches)}]", *rest]
-    ), "bare"
+    chosen = emitter.operand(_before_clamp(index, len(branches)))
+    return _apply("lax.switch", [chosen, f"[{', '.join(branches)}]", *rest]), "bare"
+
+
+def _before_clamp(index: Node, count: int) -> Node:
+    """The index as the user gave it: `lax.switch` clamps it again."""
+    if index.operation != "clamp":
+        return index
+    low, inner, high = index.inputs
+    known = low.is_constant and high.is_constant
+    return inner if known and int(low.value) == 0 and int(high.value) == count - 1 else index
 
 
 def _policy_text(emitter: FunctionEmitter, policy: Any) -> str:

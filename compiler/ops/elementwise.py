@@ -43,7 +43,7 @@ def _infer_same(types: Sequence[Type], attributes: Mapping[str, Any]) -> Type:
 
 
 def _infer_bool(types: Sequence[Type], attributes: Mapping[str, Any]) -> Type:
-    return make_type(broadcast_shape(types), np.dtype(bool), False)
+    return make_type(broadcast_shape(types), np.dtype(bool), all(type_.weak for type_ in types))
 
 
 def _infer_select(types: Sequence[Type], attributes: Mapping[str, Any]) -> Type:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from xlathe.compiler.ir.node import Node
+from xlathe.compiler.ir.types import Type
 from xlathe.compiler.ops.table import Expression, Operation, Write, Writer, register
 
 
@@ -36,6 +40,10 @@ def _scatter(name: str) -> Write:
     return write
 
 
+def _infer_first(types: Sequence[Type], attributes: Mapping[str, Any]) -> Type:
+    return types[0]
+
+
 def _update_size(item: Node) -> float:
     return item.inputs[2].type.size
 
@@ -45,4 +53,4 @@ SCATTERS = ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max
 
 register(Operation("gather", write=_write_gather, moves_only=True))
 for _name in SCATTERS:
-    register(Operation(_name, flops=_update_size, write=_scatter(_name)))
+    register(Operation(_name, _infer_first, _update_size, _scatter(_name)))

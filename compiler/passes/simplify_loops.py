@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlathe.compiler.ir import Graph, Node, constant, get, is_effectful, make_type, node
+from xlathe.compiler.ir import Graph, Node, constant, get, is_effectful, node
 from xlathe.compiler.ir.rewrite import (
     Replacement,
     instantiate,
@@ -290,32 +290,41 @@ def _trim_while(item: Node, read: set[int]) -> Replacement:
     unchanged = {i for i in live if body.results[i] is body.parameters[second + i]}
     kept = sorted(live - unchanged)
     # A loop that carries nothing would be one that never ends; leave it as it is.
-    if len(kept) == count or not kept:
+    if not kept:
         return item
     fixed = sorted(unchanged)
     carry = item.inputs[first + second :]
 
-    def trimmed(graph: Graph, consts: int, results: Sequence[Node]) -> Graph:
-        order = [*range(consts), *(consts + i for i in fixed), *(consts + i for i in kept)]
-        return with_parameters(
-            graph.with_outputs(results), [graph.parameters[index] for index in order]
-        )
+    def trimmed(graph: Graph, consts: int, results: Sequence[Node]) -> tuple[Graph, list[int]]:
+        """The graph over what it reads, and which of its constants, old and new, those are."""
+        smaller = graph.with_outputs(results)
+        reached = _reached(smaller, results)
+        order = [*range(consts), *(consts + i for i in fixed)]
+        order = [index for index in order if graph.parameters[index] in reached]
+        carried = [consts + i for i in kept]
+        return with_parameters(smaller, [graph.parameters[i] for i in (*order, *carried)]), order
+
+    new_condition, condition_order = trimmed(condition, first, condition.results)
+    new_body, body_order = trimmed(body, second, [body.results[i] for i in kept])
+    if len(kept) == count and len(condition_order) == first and len(body_order) == second:
+        return item
+
+    def consts(order: Sequence[int], start: int, own: int) -> list[Node]:
+        return [item.inputs[start + i] if i < own else carry[i - own] for i in order]
 
     new = node(
         "while",
         (
-            *item.inputs[:first],
-            *(carry[i] for i in fixed),
-            *item.inputs[first : first + second],
-            *(carry[i] for i in fixed),
+            *consts(condition_order, 0, first),
+            *consts(body_order, first, second),
             *(carry[i] for i in kept),
         ),
         item.types[kept[0]] if len(kept) == 1 else tuple(item.types[i] for i in kept),
         {
-            "condition": trimmed(condition, first, condition.results),
-            "body": trimmed(body, second, [body.results[i] for i in kept]),
-            "condition_consts": first + len(fixed),
-            "body_consts": second + len(fixed),
+            "condition": new_condition,
+            "body": new_body,
+            "condition_consts": len(condition_order),
+            "body_consts": len(body_order),
         },
     )
     place = {old: index for index, old in enumerate(kept)}
@@ -326,5 +335,3 @@ def _trim_while(item: Node, read: set[int]) -> Replacement:
         ]
     )
 
-
-__all__ = ["SimplifyLoops", "make_type"]
