@@ -175,6 +175,9 @@ class _Optimizer:
 
     def run(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Trace the function, improve the program, evaluate it on the arguments."""
+        if jax.config.jax_disable_jit:
+            # Whoever disables jit wants to step through their own code.
+            return self.function(*arguments, **keywords)
         function, dynamic, named = self._bound(arguments, keywords)
         leaves = jax.tree.leaves((dynamic, named))
         traced = trace(function, *dynamic, **named)

@@ -275,7 +275,20 @@ def _write_equation(emitter: FunctionEmitter, item: Node) -> Written:
     return _apply(function, emitter.operands(emitter.inputs(item))), "list"
 
 
-WRITERS: dict[str, Callable[[Any, Node], Written]] = {
+def _write_debug_print(emitter: FunctionEmitter, item: Node) -> Written | None:
+    attributes = item.attributes
+    positional = unwrap(attributes["in_tree"]) == jax.tree.structure(
+        ((None,) * len(emitter.inputs(item)), {}), is_leaf=lambda leaf: leaf is None
+    )
+    if not positional or attributes["static_args"] or attributes["partitioned"]:
+        return None
+    arguments = [repr(attributes["fmt"]), *emitter.operands(emitter.inputs(item))]
+    if attributes["ordered"]:
+        arguments.append("ordered=True")
+    return _apply("jax.debug.print", arguments), "bare"
+
+
+WRITERS: dict[str, Callable[[Any, Node], Written | None]] = {
     "call": _write_call,
     "scan": _write_scan,
     "while": _write_while,
@@ -285,5 +298,6 @@ WRITERS: dict[str, Callable[[Any, Node], Written]] = {
     "custom_vjp": _write_custom_vjp,
     "linear_solve": _write_linear_solve,
     "equation": _write_equation,
+    "debug_print": _write_debug_print,
 }
-"""How each operation that holds a graph is written."""
+"""How operations that hold a graph, or do more than compute, are written; None means `bind`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from xlathe.compiler.ir import Graph, Node, Origin, is_effectful, unwrap
@@ -25,6 +26,15 @@ from xlathe.compiler.lowering.signature import Signature, pack
 _RESERVED = frozenset(["jax", "jnp", "lax", "np", "partial", "primitives", "complex"])
 _MAX_INLINE_WIDTH = 60
 _MAX_RETURN_WIDTH = 84
+_NUMPY_SCALARS = {
+    "bool": "bool_",
+    **{
+        name: name
+        for bits in (8, 16, 32, 64)
+        for name in (f"int{bits}", f"uint{bits}", f"float{bits}")
+        if name != "float8"
+    },
+}
 _TRANSFORMS = frozenset(["jvp", "transpose", "vmap", "checkpoint", "rematted_computation"])
 # Cheap to read where they are used, whatever line they come from.
 _READ_THROUGH = frozenset(["broadcast_in_dim", "convert_element_type", "neg", "transpose"])
@@ -151,25 +161,28 @@ class FunctionEmitter:
         """The text of a static value; an object without one is referred to by name."""
         return literal(value, self.module.refer)
 
+    def dtype(self, value: Any) -> str:
+        """The text of a dtype as an argument: `jnp.float32`."""
+        name = getattr(value, "name", "")
+        if isinstance(value, np.dtype) and hasattr(jnp, name) and name != "bool":
+            return f"jnp.{name}"
+        return self.literal(value)
+
     def constant(self, item: Node) -> str:
         """The text of a constant, with its dtype."""
         value = item.value
-        dtype = self.literal(value.dtype)
+        dtype = self.dtype(value.dtype)
         if item.type.weak:
-            return self._weak_constant(item, dtype)
-        if value.dtype.name in ("float32", "float64", "int32", "uint32", "int64", "bool"):
-            scalar = f"np.{'bool_' if value.dtype.name == 'bool' else value.dtype.name}"
-        else:
-            scalar = ""
+            return self._weak_constant(item, self.literal(value.dtype))
         try:
             text = array_literal(value)
         except NoTextForm:
             return f"np.frombuffer({value.tobytes()!r}, {dtype}).reshape({value.shape})"
-        if scalar and not value.shape:
-            return f"{scalar}({text})"
         if value.size == 0:
-            return f"np.zeros({value.shape}, {scalar or dtype})"
-        return f"np.array({text}, {scalar or dtype})"
+            return f"np.zeros({value.shape}, {dtype})"
+        if not value.shape and value.dtype.name in _NUMPY_SCALARS:
+            return f"np.{_NUMPY_SCALARS[value.dtype.name]}({text})"
+        return f"np.array({text}, {dtype})"
 
     def _weak_constant(self, item: Node, dtype: str) -> str:
         number = _bare_number(item)
@@ -193,9 +206,9 @@ class FunctionEmitter:
         if origin.file:
             self.module.files[origin.file] = None
         writer = control.WRITERS.get(item.operation)
-        if writer is not None:
-            text, packed = writer(self, item)
-            self._assign_results(item, text, packed, origin)
+        written = writer(self, item) if writer is not None else None
+        if written is not None:
+            self._assign_results(item, *written, origin)
             return
         write = lookup(item.operation).write
         expression = write(item, self) if write and not is_effectful(item) else None

@@ -54,7 +54,9 @@ class Program:
             split = len(arguments) - len(names)
             values = dict(zip(names, arguments[split:], strict=True))
             arguments = arguments[:split]
-        result = self.function(*arguments, **values)
+        # The text relies on NumPy's promotion, whatever the user forbids in code of their own.
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            result = self.function(*arguments, **values)
         return [result] if self.result_count == 1 else list(result)
 
     @property

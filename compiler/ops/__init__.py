@@ -1,6 +1,6 @@
 """The operations: types, cost, traits, and how each is written in `jax.numpy`."""
 
-from xlathe.compiler.ops import arrays, contractions, elementwise, indexing, reductions
+from xlathe.compiler.ops import arrays, contractions, elementwise, indexing, random, reductions
 from xlathe.compiler.ops.build import make as make
 from xlathe.compiler.ops.table import Expression as Expression
 from xlathe.compiler.ops.table import Operation as Operation
@@ -9,4 +9,4 @@ from xlathe.compiler.ops.table import known_operations as known_operations
 from xlathe.compiler.ops.table import lookup as lookup
 from xlathe.compiler.ops.table import register as register
 
-_FAMILIES = (arrays, contractions, elementwise, indexing, reductions)
+_FAMILIES = (arrays, contractions, elementwise, indexing, random, reductions)

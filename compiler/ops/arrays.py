@@ -152,7 +152,9 @@ def _write_pad(item: Node, writer: Writer) -> Expression | None:
 def _write_iota(item: Node, writer: Writer) -> Expression | None:
     if item.attributes.get("sharding") is not None or item.inputs:
         return None
-    dtype = writer.literal(item["dtype"])
+    dtype = writer.dtype(item["dtype"])
+    if item.type.rank == 1:
+        return Expression(f"lax.iota({dtype}, {item['shape'][0]})")
     return Expression(f"lax.broadcasted_iota({dtype}, {item['shape']}, {item['dimension']})")
 
 

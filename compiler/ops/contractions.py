@@ -69,8 +69,7 @@ def _write_dot(item: Node, writer: Writer) -> Expression | None:
     if item["precision"] is not None:
         arguments.append(f"precision={writer.literal(item['precision'])}")
     if item["preferred_element_type"] is not None:
-        preferred = writer.literal(item["preferred_element_type"])
-        arguments.append(f"preferred_element_type={preferred}")
+        arguments.append(f"preferred_element_type={writer.dtype(item['preferred_element_type'])}")
     return Expression(f"lax.dot_general({', '.join(arguments)})")
 
 

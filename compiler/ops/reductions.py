@@ -101,7 +101,7 @@ def write_mean(item: Node, writer: Writer) -> Expression | None:
 
 def _write_argument(name: str) -> Write:
     def write(item: Node, writer: Writer) -> Expression | None:
-        dtype = writer.literal(item["index_dtype"])
+        dtype = writer.dtype(item["index_dtype"])
         operand = writer.operand(item.inputs[0])
         return Expression(f"lax.{name}({operand}, {item['axes'][0]}, {dtype})")
 

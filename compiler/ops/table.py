@@ -35,6 +35,10 @@ class Writer(Protocol):
         """The same, with a scalar constant as a bare number where `beside` gives it its dtype."""
         ...
 
+    def dtype(self, value: Any) -> str:
+        """The text of a dtype as an argument: `jnp.float32`."""
+        ...
+
     def is_inlined(self, item: Node) -> bool:
         """Whether an input stands in this expression only, so that the two may be one idiom."""
         ...
