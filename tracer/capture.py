@@ -331,8 +331,12 @@ class Reader:
         found = self._sources.get(key)
         if found is None:
             file, line, column = names.source(source_info_util.summarize(info))
+            scope = str(info.name_stack)
             name = names.assigned_names(file).get((line, column), "") if file else ""
-            found = self._sources[key] = Origin((), name, file, line, str(info.name_stack))
+            if "transpose(" in scope:
+                # The cotangent of a variable is not the variable.
+                name = f"d_{name}" if name else ""
+            found = self._sources[key] = Origin((), name, file, line, scope)
         return found._replace(order=(self._order,))
 
 
@@ -353,6 +357,12 @@ def freeze(value: Any) -> Any:
     """Make an attribute of a parameter: as it is if it has a hash, else by identity."""
     if isinstance(value, np.ndarray | jax.Array):
         return Opaque(value)
+    if isinstance(value, np.integer):
+        return int(value)
+    if type(value) is tuple:
+        return tuple(freeze(item) for item in value)
+    if hasattr(value, "_fields"):
+        return type(value)(*(freeze(item) for item in value))
     try:
         hash(value)
     except TypeError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,6 +22,7 @@ from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.ops.primitives import primitive_of, public_name
 from xlathe.compiler.ops.table import COMPARE, UNARY, Expression, lookup
 from xlathe.compiler.lowering import control
+from xlathe.compiler.lowering.layout import Line, wrapped
 from xlathe.compiler.lowering.signature import Signature, pack
 
 _RESERVED = frozenset(["jax", "jnp", "lax", "np", "partial", "primitives", "complex"])
@@ -109,7 +111,7 @@ class FunctionEmitter:
         self.inlined: dict[Node, Expression] = {}
         self.readers = users(graph)
         self.results: dict[Node, dict[int, Node]] = {}
-        self.lines: list[tuple[str, str]] = []
+        self.lines: list[tuple[str, Line]] = []
 
     def write(self, name: str) -> str:
         """The text of the function."""
@@ -127,8 +129,9 @@ class FunctionEmitter:
             if item.operation not in ("get", "constant", "token"):
                 self._statement(item)
         values = [self.operand(item) for item in graph.results]
-        self.lines.append(("", f"return {self.signature.returned(values)}"))
-        text = [f"def {name}({', '.join(arguments)}):", *(f"    {line}" for line in unpacking)]
+        self.lines.append(("", Line("return ", self.signature.returned(values), "")))
+        text = [wrapped("", f"def {name}({', '.join(arguments)})", ":", "")]
+        text += [wrapped("", line, "", "    ") for line in unpacking]
         return "\n".join([*text, *self._scoped()])
 
     def operand(self, item: Node, level: int = COMPARE) -> str:
@@ -186,6 +189,8 @@ class FunctionEmitter:
 
     def _weak_constant(self, item: Node, dtype: str) -> str:
         number = _bare_number(item)
+        if number is not None and item.type.dtype == jax.eval_shape(type(item.value.item())).dtype:
+            return number
         if number is None:
             number = f"np.array({array_literal(item.value)}, {dtype})"
         return (
@@ -262,7 +267,7 @@ class FunctionEmitter:
         else:
             split = int(packed)
             left = f"{pack(targets[:split])}, {pack(targets[split:], empty='_')} = "
-        self.lines.append((_visible_scope(origin.scope), f"{left}{text}{end}"))
+        self.lines.append((_visible_scope(origin.scope), Line(left, text, end)))
 
     def _may_inline(self, item: Node, expression: Expression, origin: Origin) -> bool:
         readers = self.readers.get(item, [])
@@ -292,7 +297,7 @@ class FunctionEmitter:
             if scope != current and scope:
                 text.append(f"    with jax.named_scope({scope!r}):")
             current = scope
-            text.append(f"        {line}" if scope else f"    {line}")
+            text.append(wrapped(*line, indent="        " if scope else "    "))
         return text
 
 

@@ -40,9 +40,6 @@ def _convolution_flops(item: Node) -> float:
     return 2.0 * item.type.size * kernel.size / max(1, outputs)
 
 
-_LETTERS = "bcdefghijklmnopqrstuvwxyz"
-
-
 def _write_dot(item: Node, writer: Writer) -> Expression | None:
     left, right = item.inputs
     if item.attributes.get("out_sharding") is not None:
@@ -73,6 +70,20 @@ def _write_dot(item: Node, writer: Writer) -> Expression | None:
     return Expression(f"lax.dot_general({', '.join(arguments)})")
 
 
+def _layouts(numbers: Any) -> str:
+    """A convolution's dimension numbers as the letters that people know: `("NHWC", …)`."""
+    spatial = "DHW"[3 - (len(numbers.lhs_spec) - 2) :] if len(numbers.lhs_spec) <= 5 else ""
+
+    def letters(spec: tuple[int, ...], first_two: str) -> str:
+        placed = dict(zip(spec, first_two + spatial, strict=True))
+        return "".join(placed[axis] for axis in range(len(spec)))
+
+    if not spatial and len(numbers.lhs_spec) != 2:
+        return f"lax.{numbers!r}"
+    specs = ((numbers.lhs_spec, "NC"), (numbers.rhs_spec, "OI"), (numbers.out_spec, "NC"))
+    return repr(tuple(letters(tuple(spec), names) for spec, names in specs))
+
+
 def _write_convolution(item: Node, writer: Writer) -> Expression | None:
     arguments = [
         writer.operand(item.inputs[0]),
@@ -88,13 +99,16 @@ def _write_convolution(item: Node, writer: Writer) -> Expression | None:
         "batch_group_count": 1,
         "precision": None,
         "preferred_element_type": None,
+        "out_sharding": None,
     }
-    arguments.append(f"dimension_numbers={writer.literal(item['dimension_numbers'])}")
-    for name, default in defaults.items():
-        if item.attributes.get(name, default) != default:
-            arguments.append(f"{name}={writer.literal(item[name])}")
+    arguments.append(f"dimension_numbers={_layouts(item['dimension_numbers'])}")
     if set(item.attributes) - {*defaults, "window_strides", "padding", "dimension_numbers"}:
         return None
+    for name, default in defaults.items():
+        value = item.attributes.get(name, default)
+        if value != default:
+            text = writer.dtype(value) if name == "preferred_element_type" else ""
+            arguments.append(f"{name}={text or writer.literal(value)}")
     return Expression(f"lax.conv_general_dilated({', '.join(arguments)})")
 
 

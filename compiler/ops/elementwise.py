@@ -131,6 +131,13 @@ def _write_integer_power(item: Node, writer: Writer) -> Expression | None:
     return Expression(f"lax.integer_pow({writer.operand(item.inputs[0])}, {item['y']})")
 
 
+def _write_power(item: Node, writer: Writer) -> Expression | None:
+    # lax.pow turns known exponents into other operations.
+    if item.inputs[1].is_constant:
+        return None
+    return Expression(f"lax.pow({', '.join(writer.operand(source) for source in item.inputs)})")
+
+
 def _write_convert(item: Node, writer: Writer) -> Expression | None:
     source = item.inputs[0]
     if item.attributes.get("sharding") is not None or item["weak_type"]:
@@ -200,7 +207,9 @@ def _register_all() -> None:
     for name in _UNARY + _BINARY:
         infer = None if name in _OTHER_RESULT else _infer_same
         # Their public functions do more than bind the primitive.
-        written = None if name in ("pow", "conj") else _function(f"lax.{name}")
+        written = None if name == "conj" else _function(f"lax.{name}")
+        if name == "pow":
+            written = _write_power
         register(Operation(name, infer, write=written))
     register(
         Operation("max", _infer_same, write=_function("jnp.maximum", scalars=True)),

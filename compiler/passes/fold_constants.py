@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from xlathe.compiler.ir import Array, Graph, Node, node
+from xlathe.compiler.ir import Array, Graph, Node, make_type, node
+from xlathe.compiler.ops.build import broadcast_in_dim
+from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.passes.everywhere import rewrite_everywhere
 
 _Fold = Callable[..., Any]
@@ -71,7 +73,7 @@ _FOLDS: dict[str, _Fold] = {
 
 
 def fold_node(item: Node, max_elements: int = 16) -> Node | None:
-    """The constant that a node computes, if all its inputs are constants; else None.
+    """The constant, or array filled by one, that a node computes from known inputs; else None.
 
     Args:
         item: the node.
@@ -79,7 +81,7 @@ def fold_node(item: Node, max_elements: int = 16) -> Node | None:
     """
     for source in item.inputs:
         if source.operation != "constant":
-            return None
+            return _fold_filled(item)
     if not item.inputs:
         return None
     if isinstance(item.type, tuple) or not item.type.is_plain or item.type.size > max_elements:
@@ -92,6 +94,19 @@ def fold_node(item: Node, max_elements: int = 16) -> Node | None:
     return node(
         "constant", (), item.type, {"value": Array(np.asarray(result).astype(item.type.dtype))}
     )
+
+
+def _fold_filled(item: Node) -> Node | None:
+    """Fold an elementwise operation on arrays that one known number fills each."""
+    if item.operation not in _FOLDS or not item.type.is_plain:
+        return None
+    scalars = [source if source.is_constant else filled_scalar(source) for source in item.inputs]
+    if any(scalar is None or scalar.type.shape for scalar in scalars):
+        return None
+    inputs = tuple(scalar for scalar in scalars if scalar is not None)
+    scalar_type = make_type((), item.type.dtype, item.type.weak)
+    folded = fold_node(node(item.operation, inputs, scalar_type, item.attributes))
+    return None if folded is None else broadcast_in_dim(folded, item.type.shape, ())
 
 
 def _evaluate(item: Node, values: list[np.ndarray]) -> Any:

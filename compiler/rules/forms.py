@@ -20,6 +20,11 @@ def _square(item: Node) -> Outcome:
     return node("square", item.inputs, item.type) if item["y"] == 2 else None
 
 
+def _add_any(item: Node) -> Outcome:
+    plain = all(source.type.is_plain for source in item.inputs)
+    return node("add", item.inputs, item.type) if plain else None
+
+
 def _scalar_side(item: Node) -> Outcome:
     left, right = item.inputs
     inputs = (_scalar(left) or left, _scalar(right) or right)
@@ -58,6 +63,7 @@ def _dynamic_slice(item: Node) -> Outcome:
 FORMS = (
     Rule("squeeze", "squeeze(x) -> reshape(x)", ("squeeze",), _squeeze),
     Rule("second power", "x ** 2 -> square(x)", ("integer_pow",), _square),
+    Rule("sum of cotangents", "add_any(x, y) -> x + y", ("add_any",), _add_any),
     Rule("scalar operand", "x * broadcast(s) -> x * s", _BROADCASTING, _scalar_side),
     Rule(
         "known position",

@@ -1,0 +1,95 @@
+"""Laying out long lines as a formatter would."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import NamedTuple
+
+MAX_WIDTH = 100
+
+
+class Line(NamedTuple):
+    """A statement: what stands left of its expression, the expression, and a comment."""
+
+    left: str
+    text: str
+    end: str
+
+
+def wrapped(left: str, text: str, end: str, indent: str) -> str:
+    """Write a statement on one line, or with the arguments of its outermost call on their own.
+
+    Args:
+        left: what stands before the expression, such as `x = `.
+        text: the expression.
+        end: what follows it: a colon, or a comment.
+        indent: the spaces in front.
+    """
+    line = f"{indent}{left}{text}{end}"
+    if len(line) <= MAX_WIDTH:
+        return line
+    opening = _last_group(text)
+    if opening is None:
+        return line
+    inner = indent + "    "
+    items = _split(text[opening + 1 : -1])
+    # A trailing comma would make a tuple of what is in parentheses alone.
+    comma = "," if len(items) > 1 or opening > 0 and text[opening] == "(" else ""
+    if all(item.isidentifier() for item in items):
+        body = textwrap.fill(
+            ", ".join(items) + comma,
+            MAX_WIDTH,
+            initial_indent=inner,
+            subsequent_indent=inner,
+            break_long_words=False,
+        )
+    else:
+        body = ",\n".join(f"{inner}{item}" for item in items) + comma
+    return f"{indent}{left}{text[: opening + 1]}\n{body}\n{indent}{text[-1]}{end}"
+
+
+def _last_group(text: str) -> int | None:
+    """Where the bracket opens that closes at the end of the text."""
+    if not text or text[-1] not in ")]":
+        return None
+    stack = []
+    for place, character in _outside_strings(text):
+        if character in "([{":
+            stack.append(place)
+        elif character in ")]}":
+            opened = stack.pop()
+            if place == len(text) - 1:
+                return opened
+    return None
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that are in no bracket and no string."""
+    items, start, depth = [], 0, 0
+    for place, character in _outside_strings(text):
+        if character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character == "," and depth == 0:
+            items.append(text[start:place].strip())
+            start = place + 1
+    last = text[start:].strip()
+    return [*items, last] if last else items
+
+
+def _outside_strings(text: str) -> list[tuple[int, str]]:
+    found, quote, escaped = [], "", False
+    for place, character in enumerate(text):
+        if quote:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == quote:
+                quote = ""
+        elif character in "'\"":
+            quote = character
+        else:
+            found.append((place, character))
+    return found
