@@ -4,10 +4,11 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from statistics import median
 
 import jax
+
+import xlathe as xl
 
 OURS, PEER = "xl.compile", "jax.jit"
 
@@ -16,7 +17,7 @@ def environment() -> str:
     """Return the versions and the machine that a measurement belongs to."""
     device = jax.devices()[0]
     return (
-        f"xlathe {version('xlathe')}, JAX {jax.__version__}, Python {platform.python_version()}, "
+        f"xlathe {xl.__version__}, JAX {jax.__version__}, Python {platform.python_version()}, "
         f"{device.platform} ({device.device_kind}), {os.cpu_count()} cores"
     )
 
