@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import linecache
 import os
@@ -17,6 +18,7 @@ import numpy as np
 from xlathe.compiler.ir import Graph
 from xlathe.compiler.ir.text import identifier
 from xlathe.compiler.lowering.emit import ModuleEmitter
+from xlathe.compiler.lowering.load import load
 from xlathe.compiler.lowering.signature import flat_signature
 
 _count = itertools.count(1)
@@ -62,9 +64,8 @@ class Program:
     @property
     def constant_names(self) -> tuple[str, ...]:
         """The names of the parameters that take the closed-over arrays."""
-        code = self.function.__code__
-        start = code.co_argcount
-        return code.co_varnames[start : start + code.co_kwonlyargcount]
+        parameters = inspect.signature(self.function).parameters.values()
+        return tuple(item.name for item in parameters if item.kind is item.KEYWORD_ONLY)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program as a module that runs where xlathe is not installed.
@@ -147,10 +148,8 @@ def lower(
     namespace: dict[str, Any] = {"__name__": f"xlathe_{name}", **module.objects}
     # Tracebacks and profilers find the text by this entry.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    exec(compile(source, filename, "exec"), namespace)
-    return Program(
-        name, source, module.objects, values, filename, len(graph.results), namespace[name]
-    )
+    function = load(source, filename, name, namespace)
+    return Program(name, source, module.objects, values, filename, len(graph.results), function)
 
 
 def _heading(name: str, module: ModuleEmitter) -> str:
