@@ -2,8 +2,8 @@
 
 Each round makes two new function objects, forgets what JAX has cached, and calls each once; the
 stages are those JAX reports of itself. A stage counts with the least of its rounds, since all that
-disturbs it makes it longer. Prints the ratios, how each stage grows with depth, and what
-the compiled steps cost to run; exits with a message if a ratio is above its limit.
+disturbs it makes it longer. Prints the ratios, how each stage grows with depth, and what the
+compiled steps cost to run; exits with a message if a ratio is above its limit.
 """
 
 import argparse
