@@ -13,18 +13,21 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 import jax
+import jax.core
 
 from xlathe.compiler.lowering import Program, lower
 from xlathe.compiler.pipeline import is_strict, run_passes
 from xlathe.runtime.inspect.observers import active_observers, log_recompile
 from xlathe.runtime.options import Options, split_options
-from xlathe.runtime.traced import Record, Traced
+from xlathe.runtime.traced import Compiled, Record, Traced
 from xlathe.tracer.capture import Captured, UnsupportedProgram, read, trace
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 _MAX_RECORDS = 16
 
@@ -34,9 +37,13 @@ class NotOptimized(UserWarning):
 
 
 @overload
-def compile(function: _Function, /, **options: Any) -> _Function: ...
+def compile(
+    function: Callable[_Arguments, _Result], /, **options: Any
+) -> Compiled[_Arguments, _Result]: ...
 @overload
-def compile(function: None = None, /, **options: Any) -> Callable[[_Function], _Function]: ...
+def compile(
+    function: None = None, /, **options: Any
+) -> Callable[[Callable[_Arguments, _Result]], Compiled[_Arguments, _Result]]: ...
 def compile(function: Any = None, /, **options: Any) -> Any:
     """Compile a function: a drop-in for `jax.jit` that improves the program first.
 
@@ -175,7 +182,7 @@ class _Optimizer:
 
     def run(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Trace the function, improve the program, evaluate it on the arguments."""
-        if jax.config.jax_disable_jit:
+        if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
             # Whoever disables jit wants to step through their own code.
             return self.function(*arguments, **keywords)
         function, dynamic, named = self._bound(arguments, keywords)

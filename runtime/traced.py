@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args
 
 from xlathe.compiler.ir import Graph, to_text
 from xlathe.compiler.lowering import Program
 from xlathe.compiler.pipeline import PassRecord
 from xlathe.runtime.inspect.explain import explain
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result", covariant=True)
 
 Stage = Literal["ir", "captured", "python", "stablehlo", "hlo"]
 
@@ -106,3 +109,30 @@ class Traced:
     def lower(self, **options: Any) -> Any:
         """Lower for the given or default devices: a `jax.stages.Lowered`."""
         return self._stage.lower(**options)
+
+
+class Compiled(Protocol, Generic[_Arguments, _Result]):
+    """What `compile` returns: `jax.jit`'s own function object, with xlathe's `trace`."""
+
+    __name__: str
+    __wrapped__: Callable[..., Any]
+
+    def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        """Run the compiled program, compiling it if these argument types are new."""
+        ...
+
+    def trace(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Traced:
+        """Trace for these arguments, and look inside."""
+        ...
+
+    def lower(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Any:
+        """Lower for these arguments: a `jax.stages.Lowered`."""
+        ...
+
+    def eval_shape(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Any:
+        """The structure, shapes and dtypes of the result, computed from the arguments' own."""
+        ...
+
+    def clear_cache(self) -> None:
+        """Forget all compiled programs."""
+        ...

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.core
 import jax.extend.source_info_util as source_info_util
 import numpy as np
 
@@ -33,6 +34,7 @@ from xlathe.compiler.ir.text import shortest_names
 from xlathe.compiler.ops.indexing import SCATTERS
 from xlathe.compiler.ops.primitives import operation_name, public_primitive
 from xlathe.tracer import equations, names
+from xlathe.tracer.equations import ReadGraph
 
 # Equations are the user's, whatever wrapper of ours JAX saw on the way.
 for _module in (__file__, equations.__file__):
@@ -140,14 +142,6 @@ def read(traced: Traced) -> Captured:
         constant_name=names.closure_names(traced.function),
     )
     return Captured(result.graph, tuple(result.lifted), traced.result_tree, jaxpr)
-
-
-@dataclass
-class ReadGraph:
-    """A graph, and the closed-over arrays that its last parameters stand for."""
-
-    graph: Graph
-    lifted: list[Any]
 
 
 class _Scope:

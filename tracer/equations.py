@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -17,8 +18,45 @@ import numpy as np
 from xlathe.compiler.ir import Graph, Node, Opaque, Type
 from xlathe.compiler.ir.rewrite import permute_parameters
 
-if TYPE_CHECKING:
-    from xlathe.tracer.capture import Reader, ReadGraph
+
+@dataclass
+class ReadGraph:
+    """A graph, and the closed-over arrays that its last parameters stand for."""
+
+    graph: Graph
+    lifted: list[Any]
+
+
+class Reader(Protocol):
+    """What reading an equation asks of the reader of the program around it."""
+
+    rules_being_read: set[Any]
+    rules_read: dict[Any, dict[str, Any]]
+
+    def type(self, aval: Any) -> Type:
+        """The type of an abstract value."""
+        ...
+
+    def nested(self, jaxpr: Any, name: str = "") -> ReadGraph:
+        """Read a nested jaxpr, once."""
+        ...
+
+    def lift(self, scope: Any, inner: ReadGraph) -> list[Node]:
+        """Operands in this scope for the arrays that a nested graph closes over."""
+        ...
+
+    def emit(
+        self,
+        scope: Any,
+        equation: Any,
+        operation: str,
+        inputs: Sequence[Node],
+        attributes: dict[str, Any],
+        effects: bool,
+    ) -> None:
+        """Add the node of an equation and bind its variables."""
+        ...
+
 
 _JAX_FOLDER = os.path.dirname(os.path.abspath(jax.__file__))
 _JAX_INTERNALS = tuple(
@@ -37,6 +75,10 @@ def evaluate_equation(equation: Any, *arguments: Any) -> list[Any]:
     return list(result) if equation.primitive.multiple_results else [result]
 
 
+def _setting(name: str) -> Any:
+    return getattr(jax.config, name)
+
+
 def has_own_context(equation: Any) -> bool:
     """Whether an equation was traced under a setting that evaluating it elsewhere would lose."""
     context = equation.ctx
@@ -44,7 +86,7 @@ def has_own_context(equation: Any) -> bool:
         getattr(context, "compute_type", None) is not None
         or bool(getattr(context, "xla_metadata", None))
         or getattr(context, "threefry_partitionable", None)
-        not in (None, jax.config.jax_threefry_partitionable)
+        not in (None, _setting("jax_threefry_partitionable"))
     )
 
 

@@ -76,7 +76,9 @@ def closure_names(function: Callable[..., Any]) -> Callable[[Any], str]:
         if code is None or id(inner) in seen or depth > 2:
             return
         seen.add(id(inner))
-        held = {name: inner.__globals__[name] for name in code.co_names if name in inner.__globals__}
+        held = {
+            name: inner.__globals__[name] for name in code.co_names if name in inner.__globals__
+        }
         for name, cell in zip(code.co_freevars, inner.__closure__ or (), strict=True):
             try:
                 held[name] = cell.cell_contents

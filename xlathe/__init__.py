@@ -6,6 +6,7 @@
 from xlathe.runtime.program import NotOptimized as NotOptimized
 from xlathe.runtime.program import compile as compile
 from xlathe.runtime.program import optimize as optimize
+from xlathe.runtime.traced import Compiled as Compiled
 from xlathe.runtime.traced import Traced as Traced
 
 __version__ = "0.1.0.dev0"

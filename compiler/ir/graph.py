@@ -69,7 +69,9 @@ class Graph:
         self._key = (self.parameters, self.results, effect)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Graph) and other._key == self._key)
+        if not isinstance(other, Graph):
+            return NotImplemented
+        return self is other or self._key == other._key
 
     @cached_property
     def _hash(self) -> int:

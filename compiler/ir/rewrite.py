@@ -74,8 +74,8 @@ def with_inputs(
     )
 
 
-def _single(value: Node | tuple[Node, ...]) -> Node:
-    if isinstance(value, tuple):
+def _single(value: Replacement) -> Node:
+    if not isinstance(value, Node):
         raise TypeError("A node with several results was replaced, but used as a whole.")
     return value
 

@@ -228,9 +228,7 @@ class _Parser:
             if isinstance(statement, ast.Return):
                 outputs = [self._local(name, local) for name in _elements(statement.value)]
                 effect = outputs.pop() if outputs and outputs[-1].type is TOKEN else None
-                graph = Graph(
-                    parameters, outputs, effect, name=function.name, origins=origins
-                )
+                graph = Graph(parameters, outputs, effect, name=function.name, origins=origins)
                 self.known[function.name] = graph
                 return graph
             if not isinstance(statement, ast.AnnAssign) or not isinstance(

@@ -78,9 +78,7 @@ class Type:
         return make_type(shape, self.dtype, self.weak, self.extra)
 
 
-def make_type(
-    shape: tuple[int, ...], dtype: Any, weak: bool = False, extra: Any = None
-) -> Type:
+def make_type(shape: tuple[int, ...], dtype: Any, weak: bool = False, extra: Any = None) -> Type:
     """Return the one type object of this shape, dtype, weakness and extra description."""
     key = (shape, dtype, weak, extra)
     found = _interned.get(key)

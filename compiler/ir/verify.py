@@ -169,7 +169,9 @@ def _fault(graph: Graph, item: Node, reason: str) -> VerificationError:
     nodes = graph.nodes
     place = nodes.index(item)
     around = Graph(
-        graph.parameters, nodes[max(0, place - 3) : place + 1], name=graph.name,
+        graph.parameters,
+        nodes[max(0, place - 3) : place + 1],
+        name=graph.name,
         origins=graph.origins,
     )
     shown = [line for line in to_text(around).splitlines() if line.startswith("    ")][:-1]

@@ -243,7 +243,9 @@ def _write_custom_vjp(emitter: FunctionEmitter, item: Node) -> Written:
         )
         first = module.function(forward, forward_signature, f"{name}_forward")
         second = module.function(backward, backward_signature, f"{name}_backward")
-        module.functions.append(f"{name} = jax.custom_vjp({primal})\n{name}.defvjp({first}, {second})")
+        module.functions.append(
+            f"{name} = jax.custom_vjp({primal})\n{name}.defvjp({first}, {second})"
+        )
     return _apply(name, emitter.operands(item.inputs)), "bare"
 
 

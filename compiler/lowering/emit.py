@@ -17,13 +17,13 @@ from xlathe.compiler.ir import Graph, Node, Origin, is_effectful, unwrap
 from xlathe.compiler.ir.literals import NoTextForm, array_literal, float_literal, literal
 from xlathe.compiler.ir.rewrite import users
 from xlathe.compiler.ir.text import Names, identifier, origin_comment
+from xlathe.compiler.lowering import control
+from xlathe.compiler.lowering.layout import Line, wrapped
+from xlathe.compiler.lowering.signature import Signature, pack
 from xlathe.compiler.ops.arrays import adds_leading_axes
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.ops.primitives import primitive_of, public_name
 from xlathe.compiler.ops.table import COMPARE, UNARY, Expression, lookup
-from xlathe.compiler.lowering import control
-from xlathe.compiler.lowering.layout import Line, wrapped
-from xlathe.compiler.lowering.signature import Signature, pack
 
 _RESERVED = frozenset(["jax", "jnp", "lax", "np", "partial", "primitives", "complex"])
 _MAX_INLINE_WIDTH = 60

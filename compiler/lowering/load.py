@@ -8,52 +8,77 @@ lines in tracebacks and the results are the same.
 
 from __future__ import annotations
 
-import ast
 import functools
-from collections.abc import Callable
+import itertools
+import re
+from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
-MAX_STATEMENTS = 256
+MAX_LINES = 256
+_STATEMENT = re.compile(r"    [^\s)\]]")
 
 
-def load(
-    source: str, filename: str, name: str, namespace: dict[str, Any]
-) -> Callable[..., Any]:
+def load(source: str, filename: str, name: str, namespace: dict[str, Any]) -> Callable[..., Any]:
     """Run the text of a module and return the function of this name.
 
     Args:
-        source: the module's text.
+        source: the module's text, as `ModuleEmitter` lays it out.
         filename: what its lines are shown under.
         name: the function's name.
         namespace: the module's variables; those that the text defines are added.
     """
-    module = ast.parse(source, filename)
-    long = [
-        item
-        for item in module.body
-        if isinstance(item, ast.FunctionDef) and len(item.body) > MAX_STATEMENTS
-    ]
-    parts = {item.name: _compile_parts(item, filename) for item in long}
-    for item in long:
-        item.body = [ast.copy_location(ast.Pass(), item.body[0])]
-    exec(compile(module, filename, "exec"), namespace)
+    lines = source.splitlines()
+    parts: dict[str, list[CodeType]] = {}
+    for start, end in _functions(lines):
+        if end - start > MAX_LINES:
+            long_name, body = _head(lines, start)
+            parts[long_name] = _compile_parts(lines, body, end, filename, long_name)
+            lines[body:end] = ["    pass", *[""] * (end - body - 1)]
+    text = "\n".join(lines) if parts else source
+    exec(compile(text, filename, "exec"), namespace)
     for long_name, codes in parts.items():
         _run_in_parts(namespace, long_name, codes)
     return namespace[name]
 
 
-def _compile_parts(function: ast.FunctionDef, filename: str) -> list[CodeType]:
-    """Compile a function's statements a few hundred at a time; the last part gives its result."""
-    *statements, last = function.body
-    if not isinstance(last, ast.Return) or last.value is None:
-        raise SyntaxError(f"{function.name} does not end with its result.")
+def _functions(lines: list[str]) -> Iterator[tuple[int, int]]:
+    """The first line of each function, and the line after its last."""
+    starts = [place for place, line in enumerate(lines) if line.startswith("def ")]
+    for start in starts:
+        end = start + 1
+        while end < len(lines) and (lines[end].startswith((" ", ")")) or not lines[end]):
+            end += 1
+        yield start, end
+
+
+def _head(lines: list[str], start: int) -> tuple[str, int]:
+    """A function's name, and the first line of its body."""
+    body = start
+    while not lines[body].endswith(":"):
+        body += 1
+    return lines[start][len("def ") : lines[start].index("(")], body + 1
+
+
+def _compile_parts(
+    lines: list[str], start: int, end: int, filename: str, name: str
+) -> list[CodeType]:
+    """Compile a function's statements a few hundred lines at a time; the last is its result."""
+    statements = [place for place in range(start, end) if _STATEMENT.match(lines[place])]
+    result = statements.pop()
+    borders = [start]
+    for place in statements:
+        if place - borders[-1] >= MAX_LINES:
+            borders.append(place)
+    borders.append(result)
     codes = []
-    for start in range(0, len(statements), MAX_STATEMENTS):
-        part = ast.Module(statements[start : start + MAX_STATEMENTS], type_ignores=[])
-        codes.append(compile(part, filename, "exec"))
-    codes.append(compile(ast.Expression(last.value), filename, "eval"))
-    return [code.replace(co_name=function.name, co_qualname=function.name) for code in codes]
+    for first, after in itertools.pairwise(borders):
+        # The condition takes the line above, so that the others keep their numbers.
+        text = "\n" * (first - 1) + "if True:\n" + "\n".join(lines[first:after])
+        codes.append(compile(text, filename, "exec"))
+    expression = "\n".join([lines[result].replace("return ", "", 1), *lines[result + 1 : end]])
+    codes.append(compile("\n" * (result - 1) + f"(\n{expression}\n)", filename, "eval"))
+    return [code.replace(co_name=name, co_qualname=name) for code in codes]
 
 
 def _run_in_parts(namespace: dict[str, Any], name: str, codes: list[CodeType]) -> None:

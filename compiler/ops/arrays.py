@@ -110,10 +110,11 @@ def _write_broadcast(item: Node, writer: Writer) -> Expression | None:
 def _write_reshape(item: Node, writer: Writer) -> Expression | None:
     if item.attributes.get("sharding") is not None or item.attributes.get("dimensions"):
         return None
-    if len(item.inputs) > 1 or item.inputs[0].is_constant:
+    source, *dynamic_sizes = item.inputs
+    if dynamic_sizes or source.is_constant:
         return None
     sizes = ", ".join(map(str, item["new_sizes"])) or "()"
-    return Expression(f"{writer.operand(item.inputs[0], ATOM)}.reshape({sizes})")
+    return Expression(f"{writer.operand(source, ATOM)}.reshape({sizes})")
 
 
 def _write_transpose(item: Node, writer: Writer) -> Expression | None:
@@ -196,11 +197,7 @@ register(
     Operation("pad", _infer_pad, write=_write_pad, moves_only=True),
     Operation("iota", _infer_iota, write=_write_iota, moves_only=True),
     Operation("rev", _infer_first, write=_write_reverse, moves_only=True),
-    Operation(
-        "dynamic_slice", _infer_dynamic_slice, write=_write_dynamic_slice, moves_only=True
-    ),
-    Operation(
-        "dynamic_update_slice", _infer_first, write=_write_dynamic_update, moves_only=True
-    ),
+    Operation("dynamic_slice", _infer_dynamic_slice, write=_write_dynamic_slice, moves_only=True),
+    Operation("dynamic_update_slice", _infer_first, write=_write_dynamic_update, moves_only=True),
     Operation("optimization_barrier", moves_only=True),
 )

@@ -45,7 +45,7 @@ def _write_dot(item: Node, writer: Writer) -> Expression | None:
     if item.attributes.get("out_sharding") is not None:
         return None
     numbers = item["dimension_numbers"]
-    (left_axes, right_axes), (left_batch, right_batch) = numbers
+    (left_axes, right_axes), (left_batch, _) = numbers
     if (
         item["precision"] is None
         and item["preferred_element_type"] in (None, item.type.dtype)

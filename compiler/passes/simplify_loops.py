@@ -73,8 +73,10 @@ class _LoopSimplifier:
         body: Graph = item["body"]
         length = item["length"]
         size = length * max(1, len(body.nodes))
-        if length == 0 or length == 1 or (
-            length <= self.options.max_trips and size <= self.options.max_nodes
+        if (
+            length == 0
+            or length == 1
+            or (length <= self.options.max_trips and size <= self.options.max_nodes)
         ):
             unrolled = _unroll_scan(item)
             if unrolled is not None:
@@ -212,7 +214,10 @@ def _trim_scan(item: Node, read: set[int]) -> Replacement:
     new_body = with_parameters(body.with_outputs(results), [body.parameters[i] for i in order])
     types = tuple(item.types[index] for index in (*kept, *ys))
     attributes = {
-        **item.attributes, "body": new_body, "consts": consts + len(unchanged), "carry": len(kept)
+        **item.attributes,
+        "body": new_body,
+        "consts": consts + len(unchanged),
+        "carry": len(kept),
     }
     new = node(
         "scan",
@@ -334,4 +339,3 @@ def _trim_while(item: Node, read: set[int]) -> Replacement:
             for i in range(count)
         ]
     )
-

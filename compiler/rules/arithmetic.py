@@ -168,6 +168,8 @@ ARITHMETIC = (
     Rule("and with a known side", "x & True -> x", ("and",), _boolean(True)),
     Rule("or with a known side", "x | False -> x", ("or",), _boolean(False)),
     Rule("first power", "x ** 1 -> x", ("integer_pow",), _power_one),
-    Rule("known choice", "where(True, x, y) -> x; where(c, True, False) -> c", ("select_n",), _select),
+    Rule(
+        "known choice", "where(True, x, y) -> x; where(c, True, False) -> c", ("select_n",), _select
+    ),
 )
 """The exact identities of arithmetic and logic."""
