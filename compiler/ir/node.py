@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from xlathe.compiler.ir.types import TOKEN, Type, array_type
 
 Types = Type | tuple[Type, ...]
+_Class = TypeVar("_Class", bound=type)
 
 
 class Opaque:
@@ -155,7 +156,7 @@ def node(
         return found
 
 
-def mark_graph_class(class_: type) -> type:
+def mark_graph_class(class_: _Class) -> _Class:
     """Decorate the class of graphs, which this module cannot import."""
     _GRAPH_CLASSES.add(class_)
     return class_
