@@ -26,15 +26,26 @@ LOG: list[tuple[str, Any]] = []
 """What the host callbacks of the kinds below saw, in the order they saw it."""
 
 REVERSE = frozenset(
-    "grad value_and_grad vjp jacrev hessian checkpoint checkpoint_policy "
-    "grad_of_vmap vmap_of_grad scan_of_grad linear_transpose".split()
+    [
+        "grad",
+        "value_and_grad",
+        "vjp",
+        "jacrev",
+        "hessian",
+        "checkpoint",
+        "checkpoint_policy",
+        "grad_of_vmap",
+        "vmap_of_grad",
+        "scan_of_grad",
+        "linear_transpose",
+    ]
 )
 """Transformations that differentiate in reverse."""
 
-FORWARD = frozenset("jvp linearize jacfwd hessian linear_transpose".split())
+FORWARD = frozenset(["jvp", "linearize", "jacfwd", "hessian", "linear_transpose"])
 """Transformations that differentiate forwards."""
 
-MAPPED = frozenset("vmap vmap_in_axes vmap_axis_name shard_map shard_map_checked".split())
+MAPPED = frozenset(["vmap", "vmap_in_axes", "vmap_axis_name", "shard_map", "shard_map_checked"])
 """Transformations that run a function once for each of several elements or devices."""
 
 

@@ -8,7 +8,6 @@ function, or a function that applies it is compiled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
