@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import traceback
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import xlathe as xl
 from jax import lax
+
+import xlathe as xl
 
 _X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
 
@@ -189,7 +189,20 @@ def _two(x, y=1.0):
         ((_X, np.ones(2)), {}, {"static_argnums": 1}),
         ((_X, 2**40), {}, {}),
     ],
-    ids=str,
+    ids=[
+        "missing",
+        "too many",
+        "unknown keyword",
+        "string",
+        "object",
+        "strings",
+        "objects",
+        "wrong tree",
+        "unhashable",
+        "unhashable by name",
+        "array as static",
+        "overflow",
+    ],
 )
 def test_bad_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
@@ -205,7 +218,6 @@ def test_bad_arguments(
     [
         {"static_argnums": 5},
         {"static_argnames": "nobody"},
-        {"static_argnums": "0"},
         {"donate_argnums": 5},
         {"donate_argnames": "nobody"},
         {"static_argnums": 0, "donate_argnums": 0},
@@ -221,15 +233,14 @@ def test_bad_options(options: dict[str, Any]) -> None:
     assert _message(got) == _message(want)
 
 
-@pytest.mark.parametrize("value", [3, None, "text", [jnp.sin]], ids=str)
+@pytest.mark.parametrize("value", [3, "text", [1]], ids=str)
 def test_what_is_not_a_function(value: Any) -> None:
     want = _raised(lambda: jax.jit(value)(_X))
     for make in (xl.compile, xl.optimize):
-        if value is None:
-            continue
         assert type(_raised(lambda make=make: make(value)(_X))) is type(want)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")
 def test_generators_and_coroutines_are_refused_as_by_jit() -> None:
     def generator(x):
         yield x
@@ -237,14 +248,9 @@ def test_generators_and_coroutines_are_refused_as_by_jit() -> None:
     async def coroutine(x):
         return x
 
-    for f in (generator,):
-        assert type(_raised(lambda f=f: xl.compile(f)(_X))) is type(
-            _raised(lambda f=f: jax.jit(f)(_X))
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        want = type(_raised(lambda: jax.jit(coroutine)(_X)))
-        assert type(_raised(lambda: xl.compile(coroutine)(_X))) is want
+    for f in (generator, coroutine):
+        want = _raised(jax.jit(f), _X)
+        assert type(_raised(xl.compile(f), _X)) is type(want)
 
 
 def test_a_mistake_leaves_nothing_behind() -> None:

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import xlathe as xl
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+import xlathe as xl
 
 _X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
 
@@ -102,7 +103,9 @@ def test_nothing_is_donated_unasked() -> None:
 
 
 def test_donated_buffers_are_reused() -> None:
-    f = lambda state: jax.tree.map(lambda s: s * 2, state)
+    def f(state):
+        return jax.tree.map(lambda s: s * 2, state)
+
     state = {"a": jnp.ones((4, 4)), "b": jnp.ones(3)}
     donated = xl.compile(f, donate_argnums=0).lower(state).compile().memory_analysis()
     kept = xl.compile(f).lower(state).compile().memory_analysis()
@@ -209,8 +212,10 @@ def test_decorators(make: Callable[..., Any]) -> None:
         return x + 3
 
     for f, name, by in [
-        (bare, "bare", 1), (with_options, "with_options", 2), (with_parentheses, "with_parentheses", 3)
-    ]:  # fmt: skip
+        (bare, "bare", 1),
+        (with_options, "with_options", 2),
+        (with_parentheses, "with_parentheses", 3),
+    ]:
         assert f.__name__ == name
         assert f.__wrapped__(1) == 1 + by
         assert inspect.signature(f) == inspect.signature(f.__wrapped__)
@@ -387,7 +392,17 @@ class State:
         collections.OrderedDict(z=_X, a=collections.defaultdict(list, k=_X)),
         [State(Pair(Ragged([_X], "t"), None), 1), ({}, [True])],
     ],
-    ids=repr,
+    ids=[
+        "none",
+        "empty",
+        "empties",
+        "namedtuple",
+        "dict",
+        "dataclass",
+        "custom",
+        "ordered",
+        "nested",
+    ],
 )
 def test_trees(make: Callable[..., Any], tree: Any) -> None:
     def f(t, extra=None):
@@ -488,9 +503,20 @@ def _broadcasts(x):
         lambda: jax.default_prng_impl("rbg"),
         lambda: jax.threefry_partitionable(False),
     ],
-    ids=["rank", "dtype", "nans", "highest", "bf16", "leaks", "disable_jit", "transfer", "log", "rbg",
-         "threefry"],
-)  # fmt: skip
+    ids=[
+        "rank",
+        "dtype",
+        "nans",
+        "highest",
+        "bf16",
+        "leaks",
+        "disable_jit",
+        "transfer",
+        "log",
+        "rbg",
+        "threefry",
+    ],
+)
 def test_jax_contexts(make: Callable[..., Any], context: Callable[[], Any]) -> None:
     def f(x):
         noise = jax.random.normal(jax.random.key(1), x.shape)
@@ -523,7 +549,7 @@ def test_jax_contexts_that_raise(context: Callable[[], Any], f: Callable[..., An
 
 def test_leaks_are_found() -> None:
     leaked = []
-    with jax.checking_leaks(), pytest.raises(Exception, match="[Ll]eaked"):
+    with jax.checking_leaks(), pytest.raises(Exception, match=r"[Ll]eaked"):
         xl.compile(lambda x: leaked.append(x) or x + 1)(_X)
 
 

@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import xlathe as xl
 from jax import lax
 
+import xlathe as xl
+
 _RUNNER = """
-import importlib.util, pickle, sys, warnings
+import importlib.util, pickle, sys, traceback, warnings
 from pathlib import Path
 
 class NoXlathe:
@@ -45,19 +46,26 @@ def loss(f, args):
     out = [x for x in jax.tree.leaves(f(*args)) if jnp.issubdtype(x.dtype, jnp.floating)]
     return sum(jnp.sum(x.astype(jnp.float32) ** 2) for x in out)
 
-folder, results = Path(sys.argv[1]), {}
-for name, (args, differentiable) in pickle.loads((folder / "in.pickle").read_bytes()).items():
+def run(name, args, differentiable):
     spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     f, flat = getattr(module, name), jax.tree.leaves(args)
-    results[name] = {"direct": f(*flat), "jitted": jax.jit(f)(*flat)}
+    result = {"direct": f(*flat), "jitted": jax.jit(f)(*flat)}
     if differentiable:
         floats = [i for i, x in enumerate(flat) if jnp.issubdtype(x.dtype, jnp.floating)]
         split = lambda *a: loss(f, [a[floats.index(i)] if i in floats else x
                                     for i, x in enumerate(flat)])
-        results[name]["gradients"] = jax.grad(split, range(len(floats)))(*[flat[i] for i in floats])
-(folder / "out.pickle").write_bytes(pickle.dumps(jax.tree.map(np.asarray, results)))
+        result["gradients"] = jax.grad(split, range(len(floats)))(*[flat[i] for i in floats])
+    return jax.tree.map(np.asarray, result)
+
+folder, results = Path(sys.argv[1]), {}
+for name, (args, differentiable) in pickle.loads((folder / "in.pickle").read_bytes()).items():
+    try:
+        results[name] = run(name, args, differentiable)
+    except Exception:
+        results[name] = RuntimeError(traceback.format_exc())
+(folder / "out.pickle").write_bytes(pickle.dumps(results))
 """
 
 _X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
@@ -188,9 +196,13 @@ _NOT_DIFFERENTIABLE = {"while_loop"}
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the isolated interpreter computed from the saved programs."""
     folder = tmp_path_factory.mktemp("programs")
-    inputs = {}
+    inputs, failures = {}, {}
     for name, (f, args) in _PROGRAMS.items():
-        xl.compile(f).trace(*args).program.save(folder / f"{name}.py")
+        try:
+            xl.compile(f).trace(*args).program.save(folder / f"{name}.py")
+        except Exception as error:
+            failures[name] = error
+            continue
         inputs[name] = (jax.tree.map(np.asarray, args), name not in _NOT_DIFFERENTIABLE)
     (folder / "in.pickle").write_bytes(pickle.dumps(inputs))
     (folder / "run.py").write_text(_RUNNER)
@@ -206,7 +218,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    return pickle.loads((folder / "out.pickle").read_bytes())
+    return failures | pickle.loads((folder / "out.pickle").read_bytes())
+
+
+def _result(results: dict[str, Any], name: str, kind: str) -> Any:
+    if isinstance(results[name], Exception):
+        raise results[name]
+    return results[name][kind]
 
 
 def _assert_equal(got: Any, want: Any) -> None:
@@ -222,8 +240,8 @@ def _assert_equal(got: Any, want: Any) -> None:
 def test_results(name: str, results: dict[str, Any]) -> None:
     f, args = _PROGRAMS[name]
     want = jax.jit(f)(*args)
-    _assert_equal(results[name]["direct"], want)
-    _assert_equal(results[name]["jitted"], want)
+    _assert_equal(_result(results, name, "direct"), want)
+    _assert_equal(_result(results, name, "jitted"), want)
 
 
 @pytest.mark.parametrize("name", sorted(_PROGRAMS.keys() - _NOT_DIFFERENTIABLE))
@@ -241,10 +259,10 @@ def test_gradients(name: str, results: dict[str, Any]) -> None:
         return jnp.stack([jnp.sum(x.astype(jnp.float32) ** 2) for x in real]).sum()
 
     want = jax.grad(loss, tuple(range(len(floats))))(*[flat[i] for i in floats])
-    _assert_equal(results[name]["gradients"], want)
+    _assert_equal(_result(results, name, "gradients"), want)
 
 
 def test_a_rule_that_is_not_the_derivative_is_kept(results: dict[str, Any]) -> None:
     """Guards the two tests above: the rules here differ from what differentiation would give."""
     true = jax.grad(lambda x: jnp.sum((2 * jnp.sin(x)) ** 2))(_X)
-    np.testing.assert_allclose(results["custom_jvp"]["gradients"][0], 3 * true, rtol=1e-5)
+    np.testing.assert_allclose(_result(results, "custom_jvp", "gradients")[0], 3 * true, rtol=1e-5)

@@ -32,7 +32,7 @@ def outcome(f: Callable[..., Any], *args: Any) -> Outcome:
     with contextlib.redirect_stdout(stdout):
         try:
             value = jax.block_until_ready(f(*args))
-        except Exception as raised:  # noqa: BLE001
+        except Exception as raised:
             error = raised
         jax.effects_barrier()
     return Outcome(value, error, list(LOG), stdout.getvalue().splitlines())

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import pytest
+
 import xlathe as xl
 
 from .checks import assert_same, assert_same_outcome, outcome

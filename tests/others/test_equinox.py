@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+
 import xlathe as xl
 
 from .steps import assert_same_state, assert_trains_as_under_jit, images, rows
@@ -99,7 +100,9 @@ def test_filter_jit_around_a_compiled_function() -> None:
 
         @eqx.filter_jit
         def loss_and_gradient(params, x, y):
-            loss = lambda params: jnp.mean((forward(params, x) - y) ** 2)
+            def loss(params):
+                return jnp.mean((forward(params, x) - y) ** 2)
+
             return jax.value_and_grad(loss)(params)
 
         return loss_and_gradient(params, *rows())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import optax
-import xlathe as xl
 from flax import linen as nn
 from flax import nnx
+
+import xlathe as xl
 
 from .steps import assert_same_state, assert_trains_as_under_jit, images, rows
 
@@ -46,7 +47,7 @@ class Recurrent(nn.Module):
 
 
 def _check_linen(model: nn.Module, x: jax.Array, labels: jax.Array) -> None:
-    variables = model.init({"params": jax.random.key(0)}, x, train=False)
+    variables = jax.jit(model.init, static_argnames="train")(jax.random.key(0), x, train=False)
     optimizer = optax.adam(0.01)
 
     def step(state, i, batch):
@@ -126,11 +127,11 @@ def test_nnx_jit_around_a_compiled_loss() -> None:
             graph, params, rest = nnx.split(model, nnx.Param, ...)
 
             @wrap
-            def loss(params):
+            def loss(params, rest):
                 merged = nnx.merge(graph, params, rest)
                 return _nnx_loss(merged, batch), nnx.split(merged, nnx.Param, ...)[2]
 
-            (value, updated), grads = jax.value_and_grad(loss, has_aux=True)(params)
+            (value, updated), grads = jax.value_and_grad(loss, has_aux=True)(params, rest)
             nnx.update(model, updated)
             optimizer.update(model, grads)
             return value
