@@ -1,0 +1,1 @@
+"""Every JAX transformation, around and inside compiled functions of every kind."""

@@ -1,0 +1,1 @@
+"""Train steps of other people's libraries under `xlathe.compile`."""
