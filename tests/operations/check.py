@@ -1,0 +1,85 @@
+"""What is asked of each entry: the round trip through the graph, equal values, equal gradients."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import xlathe as xl
+from xlathe.compiler.ir import parse, to_text, verify
+from xlathe.compiler.lowering import lower
+from xlathe.tracer.capture import capture
+
+Function = Callable[..., Any]
+
+
+def check_round_trip(f: Function, inputs: list[Any], expected: Any, scale: float = 1.0) -> None:
+    """The graph as traced survives printing and parsing, and lowers to a program equal to `f`."""
+    graph = capture(f, *inputs).graph
+    assert parse(to_text(graph), graph.objects()) == graph
+    verify(graph)
+    program = lower(graph, name="program")
+    assert_same(jax.jit(program)(*inputs), jax.tree.leaves(expected), scale)
+
+
+def check_gradients(
+    f: Function, inputs: list[Any], argnums: tuple[int, ...], outputs: Any, scale: float = 1.0
+) -> None:
+    """The gradient of the compiled function is that of `jax.jit`'s."""
+    if not argnums or not any(is_inexact(leaf) for leaf in jax.tree.leaves(outputs)):
+        return
+    expected = gradient(jax.jit(f), argnums)(*inputs)
+    assert_same(gradient(xl.compile(f), argnums)(*inputs), expected, scale)
+
+
+def gradient(f: Function, argnums: tuple[int, ...]) -> Function:
+    """The compiled gradient of the weighted sum of the outputs of `f`."""
+    return jax.jit(jax.grad(lambda *inputs: weighted_sum(f(*inputs)), argnums))
+
+
+def weighted_sum(outputs: Any) -> jax.Array:
+    """One real number that depends on every floating-point output, and on each differently."""
+    total = jnp.zeros(())
+    for leaf in jax.tree.leaves(outputs):
+        if is_inexact(leaf):
+            weights = jnp.cos(jnp.arange(leaf.size, dtype=jnp.float32)).reshape(leaf.shape)
+            terms = jnp.real(leaf) + jnp.imag(leaf) if jnp.iscomplexobj(leaf) else leaf
+            total = total + jnp.sum(terms.astype(weights.dtype) * weights)
+    return total
+
+
+def differentiable_inputs(inputs: list[Any]) -> tuple[int, ...]:
+    """Positions of the floating-point and complex inputs."""
+    return tuple(i for i, value in enumerate(inputs) if is_inexact(value))
+
+
+def is_inexact(value: Any) -> bool:
+    """Whether the value has a floating-point or complex dtype."""
+    return jnp.issubdtype(jax.typeof(value).dtype, jnp.inexact)
+
+
+def assert_same(actual: Any, expected: Any, scale: float = 1.0) -> None:
+    """Equal structure, types (weak types included) and values, up to rounding for floats."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for position, (got, want) in enumerate(
+        zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True)
+    ):
+        assert jax.typeof(got) == jax.typeof(want), f"type of result {position}"
+        if jnp.issubdtype(want.dtype, jax.dtypes.prng_key):
+            got, want = jax.random.key_data(got), jax.random.key_data(want)
+        assert_close(np.asarray(got), np.asarray(want), scale, f"result {position}")
+
+
+def assert_close(got: np.ndarray, want: np.ndarray, scale: float = 1.0, what: str = "") -> None:
+    """Equal to within a few units of rounding at the magnitude of the result; exact for integers."""
+    if not jnp.issubdtype(want.dtype, jnp.inexact):
+        np.testing.assert_array_equal(got, want, what)
+        return
+    tolerance = 16 * scale * float(jnp.finfo(want.dtype).eps)
+    wide = np.complex128 if jnp.iscomplexobj(want) else np.float64
+    got, want = got.astype(wide), want.astype(wide)
+    finite = np.abs(want[np.isfinite(want)])
+    floor = tolerance * finite.max() if finite.size else 0.0
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=floor, err_msg=what)
