@@ -15,13 +15,27 @@ from xlathe.tracer.capture import capture
 Function = Callable[..., Any]
 
 
-def check_round_trip(f: Function, inputs: list[Any], expected: Any, scale: float = 1.0) -> None:
-    """The graph as traced survives printing and parsing, and lowers to a program equal to `f`."""
+def round_trip(f: Function, inputs: list[Any]) -> Function:
+    """The program lowered from the graph as traced, once that has survived printing and parsing."""
     graph = capture(f, *inputs).graph
     assert parse(to_text(graph), graph.objects()) == graph
     verify(graph)
-    program = lower(graph, name="program")
-    assert_same(jax.jit(program)(*inputs), jax.tree.leaves(expected), scale)
+    return lower(graph, name="program")
+
+
+def check_values(f: Function, inputs: list[Any], expected: Any, scale: float = 1.0) -> None:
+    """The compiled function and the program of the round trip give the expected results."""
+    assert_same(xl.compile(f)(*inputs), expected, scale)
+    program = jax.jit(round_trip(f, inputs))
+    assert_same(program(*inputs), jax.tree.leaves(expected), scale)
+
+
+def check_traced(f: Function, inputs: list[Any]) -> None:
+    """What cannot be executed here: the program and the compiled function have the types of `f`."""
+    expected = jax.eval_shape(f, *inputs)
+    assert_same_types(jax.eval_shape(xl.compile(f), *inputs), expected)
+    program = round_trip(f, inputs)
+    assert_same_types(jax.eval_shape(program, *inputs), jax.tree.leaves(expected))
 
 
 def check_gradients(
@@ -60,13 +74,18 @@ def is_inexact(value: Any) -> bool:
     return jnp.issubdtype(jax.typeof(value).dtype, jnp.inexact)
 
 
+def assert_same_types(actual: Any, expected: Any) -> None:
+    """Equal structure, shapes and dtypes, weak types included."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    assert jax.tree.leaves(actual) == jax.tree.leaves(expected)
+
+
 def assert_same(actual: Any, expected: Any, scale: float = 1.0) -> None:
     """Equal structure, types (weak types included) and values, up to rounding for floats."""
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    assert_same_types(jax.tree.map(jax.typeof, actual), jax.tree.map(jax.typeof, expected))
     for position, (got, want) in enumerate(
         zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True)
     ):
-        assert jax.typeof(got) == jax.typeof(want), f"type of result {position}"
         if jnp.issubdtype(want.dtype, jax.dtypes.prng_key):
             got, want = jax.random.key_data(got), jax.random.key_data(want)
         assert_close(np.asarray(got), np.asarray(want), scale, f"result {position}")

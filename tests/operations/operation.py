@@ -172,8 +172,9 @@ class Operation:
 
     `via` calls the function where a plain call will not do. `differentiable=False` says that JAX
     itself refuses the gradient, which the test confirms; a tuple gives the only inputs (by their
-    position among the traced ones) with respect to which it does not. `tolerance` is in units of
-    what is allowed by default.
+    position among the traced ones) with respect to which it does not. `executes=False` says that
+    it can be traced anywhere, but not be compiled for a CPU. `tolerance` is in units of what is
+    allowed by default.
     """
 
     namespace: str
@@ -183,6 +184,7 @@ class Operation:
     via: Callable[..., Any] | None = None
     differentiable: bool | tuple[int, ...] = True
     x64: bool = False
+    executes: bool = True
     tolerance: float = 1.0
 
     @property
@@ -307,12 +309,13 @@ class Entries:
         via: Callable[..., Any] | None = None,
         differentiable: bool | tuple[int, ...] = True,
         x64: bool = False,
+        executes: bool = True,
         tolerance: float = 1.0,
         **kwargs: Any,
     ) -> Operation:
         """One entry: a call of the function `name`."""
         return Operation(
-            self.namespace, name, args, kwargs, via, differentiable, x64, tolerance
+            self.namespace, name, args, kwargs, via, differentiable, x64, executes, tolerance
         )
 
     def each(self, names: str, *calls: tuple[Any, ...], **options: Any) -> list[Operation]:

@@ -192,7 +192,6 @@ MISSING = {
     "PrecisionLike": "a type",
     "conv_dimension_numbers": "returns dimension numbers, not an array",
     "dtype": "returns a dtype",
-    **table_lax_structured.MISSING,
 }
 
 TABLE = Table(

@@ -122,10 +122,33 @@ COLLECTIVES: list[Operation] = [
     op("axis_size", f32(3), via=lambda f, x: over_axis(lambda y, n: y * f(n), x)),
     op("axis_index", f32(4), via=lambda f, x: over_devices(lambda y, n: y * f(n), x)),
     op("pcast", f32(4), via=lambda f, x: over_devices(lambda y, n: y * f(jnp.ones(()), n, to="varying"), x)),
-    op("pbroadcast", f32(4, 2), via=lambda f, x: over_devices(lambda y, n: f(y, n, 0), x)),
-    op("ragged_all_to_all", f32(4), via=lambda f, x: over_devices(exchange(f), x)),
+    op("pbroadcast", f32(4, 2), source=0, via=over_devices, executes=False),
+    op("ragged_all_to_all", f32(4), via=lambda f, x: over_devices(exchange(f), x), executes=False),
+    op("psend", f32(4), via=lambda f, x: over_devices(sent(f), x), executes=False),
+    op("precv", f32(4), via=lambda f, x: over_devices(received(f), x), executes=False),
+    op("psum_scatter_start", f32(4, 2), via=lambda f, x: over_devices(scattered(f), x), executes=False),
     op("with_sharding_constraint", f32(4), via=on_devices),
 ]
+
+
+def sent(psend: Any) -> Any:
+    """Sends an array from the first device to the second, and goes on when it has left."""
+
+    def body(x: Any, name: str) -> Any:
+        token = psend(x, name, [(0, 1)])
+        return lax.optimization_barrier((x, token))[0]
+
+    return body
+
+
+def received(precv: Any) -> Any:
+    """Receives what the first device sends to the second."""
+    return lambda x, name: precv(lax.create_token(), jax.typeof(x), name, [(0, 1)])
+
+
+def scattered(psum_scatter_start: Any) -> Any:
+    """Starts a scattered sum and waits for its end."""
+    return lambda x, name: lax.psum_scatter_done(psum_scatter_start(x, name, tiled=True))
 
 
 def exchange(ragged_all_to_all: Any) -> Any:
@@ -140,9 +163,3 @@ def exchange(ragged_all_to_all: Any) -> Any:
 
 
 ENTRIES = [*WINDOWS, *INDEXING, *CONTROL_FLOW, *TOKENS, *COLLECTIVES]
-
-MISSING = {
-    "precv": "runs on GPU only",
-    "psend": "runs on GPU only",
-    "psum_scatter_start": "runs on TPU only",
-}

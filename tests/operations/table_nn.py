@@ -47,9 +47,9 @@ ENTRIES: list[Operation] = [
     op("dot_product_attention", f32(3, 4, 2), f32(3, 2, 2), f32(3, 2, 2), is_causal=True),
     op("dot_product_attention", bf16(1, 3, 2, 4), bf16(1, 3, 2, 4), bf16(1, 3, 2, 4), bias=bf16(1, 2, 3, 3), scale=0.5),
     op("dot_product_attention", f32(1, 3, 2, 4), f32(1, 3, 2, 4), f32(1, 3, 2, 4), mask=boolean(1, 2, 3, 3)),
-    op("get_scaled_dot_general_config", f32(2, 32), f32(3, 32), via=lambda f, x, y: scaled(x, y, f("mxfp8"))),
+    op("get_scaled_dot_general_config", f32(2, 32), f32(3, 32), via=lambda f, x, y: scaled(x, y, f("mxfp8")), executes=False),
     op("scaled_dot_general", f32(2, 4), f32(3, 4), via=lambda f, x, y: f(x, y, (((1,), (1,)), ((), ())))),
-    op("scaled_matmul", f32(1, 2, 4), f32(1, 3, 4), positive(1, 2, 2), positive(1, 3, 2), differentiable=False),
+    op("scaled_matmul", f32(1, 2, 4), f32(1, 3, 4), positive(1, 2, 2), positive(1, 3, 2), executes=False),
 ]
 
 

@@ -55,7 +55,7 @@ LINALG: list[Operation] = [
     op("linalg.qr", f32(3, 3)),
     op("linalg.qr", f32(4, 3), mode="economic"),
     op("linalg.qr_multiply", f32(4, 3), f32(2, 4), differentiable=False),
-    op("linalg.rsf2csf", invertible(2), invertible(2), differentiable=False),
+    op("linalg.rsf2csf", invertible(2), invertible(2)),
     op("linalg.schur", invertible(3), differentiable=False),
     op("linalg.solve", invertible(3), f32(3, 2)),
     op("linalg.solve", spd(3), f32(3), assume_a="pos"),
@@ -94,7 +94,7 @@ OTHERS: list[Operation] = [
     op("sparse.linalg.cg", f32(3), via=lambda f, b: f(lambda x: {"y": 2 * x["y"]}, {"y": b}, maxiter=3)[0]),
     op("spatial.transform.Rotation", f32(4), f32(3), via=lambda r, q, v: r.from_quat(q).apply(v)),
     op("spatial.transform.Rotation", f32(3), via=lambda r, v: r.from_rotvec(v).as_matrix()),
-    op("spatial.transform.Slerp", f32(3, 4), f32(), via=lambda slerp, q, t: slerp(np.arange(3.0), jax.scipy.spatial.transform.Rotation.from_quat(q))(t + 1).as_quat()),
+    op("spatial.transform.Slerp", f32(3, 4), f32(), via=lambda slerp, q, t: slerp.init(np.arange(3.0), jax.scipy.spatial.transform.Rotation.from_quat(q))(t + 1).as_quat()),
 ]
 
 MISSING: dict[str, str] = {}
