@@ -9,13 +9,13 @@ import numpy as np
 
 import xlathe as xl
 from xlathe.compiler.ir import parse, to_text, verify
-from xlathe.compiler.lowering import lower
+from xlathe.compiler.lowering import Program, lower
 from xlathe.tracer.capture import capture
 
 Function = Callable[..., Any]
 
 
-def round_trip(f: Function, inputs: list[Any]) -> Function:
+def round_trip(f: Function, inputs: list[Any]) -> Program:
     """The program lowered from the graph as traced, once that has survived printing and parsing."""
     graph = capture(f, *inputs).graph
     assert parse(to_text(graph), graph.objects()) == graph
@@ -26,8 +26,9 @@ def round_trip(f: Function, inputs: list[Any]) -> Function:
 def check_values(f: Function, inputs: list[Any], expected: Any, scale: float = 1.0) -> None:
     """The compiled function and the program of the round trip give the expected results."""
     assert_same(xl.compile(f)(*inputs), expected, scale)
-    program = jax.jit(round_trip(f, inputs))
-    assert_same(program(*inputs), jax.tree.leaves(expected), scale)
+    program = round_trip(f, inputs)
+    run = jax.jit(lambda *flat: program(*flat))
+    assert_same(run(*inputs), jax.tree.leaves(expected), scale)
 
 
 def check_traced(f: Function, inputs: list[Any]) -> None:
@@ -35,7 +36,7 @@ def check_traced(f: Function, inputs: list[Any]) -> None:
     expected = jax.eval_shape(f, *inputs)
     assert_same_types(jax.eval_shape(xl.compile(f), *inputs), expected)
     program = round_trip(f, inputs)
-    assert_same_types(jax.eval_shape(program, *inputs), jax.tree.leaves(expected))
+    assert_same_types(jax.eval_shape(lambda *flat: program(*flat), *inputs), jax.tree.leaves(expected))
 
 
 def check_gradients(
