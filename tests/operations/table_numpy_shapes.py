@@ -96,7 +96,6 @@ INDEXING: list[Operation] = [
     op("insert", f32(3), index(2, size=3), f32(2)),
     op("extract", boolean(4), f32(4), size=2),
     op("compress", boolean(3), f32(3, 2), axis=0, size=2),
-    op("compress", f32(3), via=lambda f, x: f(np.array([True, False, True]), x)),
     *op.each("nonzero argwhere flatnonzero", (boolean(2, 3),), (f32(4),), size=3),
     op("nonzero", boolean(4), size=4, fill_value=-1),
     op("ravel_multi_index", (index(3, size=2), index(3, size=4)), (2, 4), mode="clip"),

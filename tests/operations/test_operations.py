@@ -69,8 +69,7 @@ def test_operation(operation: Operation) -> None:
         if not operation.executes:
             check_traced(f, inputs)
             return
-        expected = jax.jit(f)(*inputs)
-        check_values(f, inputs, expected, operation.tolerance)
+        expected = check_values(f, inputs, operation.tolerance)
         if operation.differentiable is False:
             assert_refuses_gradient(operation)
             return
@@ -92,12 +91,12 @@ def test_operation_in_other_dtypes(operation: Operation, dtype: type) -> None:
     with precision(changed):
         f, inputs = changed.function(), changed.inputs()
         try:
-            expected = jax.jit(f)(*inputs)
+            jax.jit(f).lower(*inputs)
         except Exception as refusal:
             with pytest.raises(type(refusal)):
-                xl.compile(f)(*inputs)
+                xl.compile(f).lower(*inputs)
             return
-        check_values(f, inputs, expected, changed.tolerance)
+        check_values(f, inputs, changed.tolerance)
 
 
 def assert_refuses_gradient(operation: Operation) -> None:
