@@ -1,0 +1,1 @@
+"""The operation table: every public function of JAX, with inputs to call it on."""

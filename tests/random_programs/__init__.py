@@ -1,0 +1,1 @@
+"""Random JAX programs, and what xlathe must make of them."""
