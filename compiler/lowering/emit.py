@@ -51,15 +51,23 @@ class ModuleEmitter:
         self.functions: list[str] = []
         self.files: dict[str, None] = {}
         self.rules_being_written: dict[Any, str] = {}
+        self.shared: set[str] = set()
+        self.local: set[str] = set()
         self._object_names: dict[Any, str] = {}
         self._function_names: dict[Any, str] = {}
+
+    def program(self, graph: Graph, signature: Signature, name: str) -> str:
+        """Write the graph that no other function refers to, and return the function's name."""
+        known = self.names.unique(name)
+        self.functions.append(FunctionEmitter(self, graph, signature).write(known))
+        return known
 
     def function(self, graph: Graph, signature: Signature, name: str = "") -> str:
         """Write a graph as a function of this signature, once, and return the function's name."""
         key = (graph, signature)
         known = self._function_names.get(key)
         if known is None:
-            known = self._function_names[key] = self.names.unique(name or graph.name)
+            known = self._function_names[key] = self._unique(name or graph.name)
             self.functions.append(FunctionEmitter(self, graph, signature).write(known))
         return known
 
@@ -68,7 +76,7 @@ class ModuleEmitter:
         known = self._function_names.get(key)
         if known is not None:
             return known, False
-        self._function_names[key] = known = self.names.unique(name)
+        self._function_names[key] = known = self._unique(name)
         return known, True
 
     def refer(self, value: Any) -> str:
@@ -77,9 +85,17 @@ class ModuleEmitter:
         if known is None:
             inner = unwrap(value)
             kind = getattr(inner, "__name__", None) or type(inner).__name__
-            known = self._object_names[value] = self.names.unique(f"object_{identifier(kind)}")
+            known = self._object_names[value] = self._unique(f"object_{identifier(kind)}")
             self.objects[known] = inner
         return known
+
+    def _unique(self, wanted: str) -> str:
+        """A name that functions may refer to: none of them has a variable of this name."""
+        name = self.names.unique(wanted)
+        while name in self.local:
+            name = self.names.unique(wanted)
+        self.shared.add(name)
+        return name
 
     def source(self, heading: str) -> str:
         """The module's text."""
@@ -99,6 +115,21 @@ class ModuleEmitter:
         return f'"""{heading}"""\n\n' + "\n".join(imports) + f"\n\n\n{body}\n"
 
 
+class _LocalNames(Names):
+    """The names inside one function, which hide none that functions refer to."""
+
+    def __init__(self, module: ModuleEmitter) -> None:
+        super().__init__(_RESERVED)
+        self._module = module
+
+    def unique(self, wanted: str) -> str:
+        name = super().unique(wanted)
+        while name in self._module.shared:
+            name = super().unique(wanted)
+        self._module.local.add(name)
+        return name
+
+
 class FunctionEmitter:
     """Writes one graph as one function."""
 
@@ -106,7 +137,7 @@ class FunctionEmitter:
         self.module = module
         self.graph = graph
         self.signature = signature
-        self.names = Names(_RESERVED)
+        self.names = _LocalNames(module)
         self.local: dict[Node, str] = {}
         self.inlined: dict[Node, Expression] = {}
         self.readers = users(graph)

@@ -142,7 +142,7 @@ def lower(
     count = len(values) if constant_count is None else constant_count
     module = ModuleEmitter()
     signature = flat_signature(len(graph.parameters), count)
-    name = module.function(graph, signature, name)
+    name = module.program(graph, signature, name)
     source = module.source(_heading(name, module))
     filename = f"<xlathe:{name}:{next(_count):04d}>"
     namespace: dict[str, Any] = {"__name__": f"xlathe_{name}", **module.objects}
