@@ -106,6 +106,8 @@ TOKEN = make_type((), None)
 
 def dtype_name(dtype: Any) -> str:
     """The short name of a dtype: `f32`, `bf16`, `i8`, `bool`; other dtypes by their own name."""
+    if dtype == jax.dtypes.float0:
+        return "float0"
     name = getattr(dtype, "name", str(dtype))
     if name in _SPECIAL_NAMES:
         return _SPECIAL_NAMES[name]
