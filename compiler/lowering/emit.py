@@ -302,6 +302,8 @@ class FunctionEmitter:
 
     def _may_inline(self, item: Node, expression: Expression, origin: Origin) -> bool:
         readers = self.readers.get(item, [])
+        if is_effectful(item):
+            return False
         if item.operation == "broadcast_in_dim" and len(expression.text) <= _MAX_INLINE_WIDTH:
             # Adding axes costs nothing; operators that broadcast leave it out altogether.
             source = item.inputs[0]
