@@ -23,7 +23,7 @@ from xlathe.compiler.ops.primitives import primitive_of, public_name
 from xlathe.compiler.ops.table import COMPARE, UNARY, Expression, lookup
 from xlathe.compiler.lowering import control
 from xlathe.compiler.lowering.layout import Line, wrapped
-from xlathe.compiler.lowering.signature import Signature, pack
+from xlathe.compiler.lowering.signature import Signature, flat_signature, pack
 
 _RESERVED = frozenset(["jax", "jnp", "lax", "np", "partial", "primitives", "complex"])
 _MAX_INLINE_WIDTH = 60
@@ -70,6 +70,12 @@ class ModuleEmitter:
             known = self._function_names[key] = self._unique(name or graph.name)
             self.functions.append(FunctionEmitter(self, graph, signature).write(known))
         return known
+
+    def decorated(self, decorator: str, graph: Graph, name: str) -> None:
+        """Write a graph as a function of this name, which is taken already, with a decorator."""
+        signature = flat_signature(len(graph.parameters))
+        text = FunctionEmitter(self, graph, signature).write(name)
+        self.functions.append(f"@{decorator}\n{text}")
 
     def once(self, key: Any, name: str) -> tuple[str, bool]:
         """The name under this key, and whether it is new and has yet to be written."""
