@@ -6,6 +6,7 @@ says in its table entry how it is written; what has no entry is applied by `bind
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,7 +117,7 @@ class ModuleEmitter:
                 ("from jax import lax", "lax."),
                 ("from jax.extend.core import primitives", "primitives."),
             )
-            if word in body or line == "import jax"
+            if re.search(rf"\b{re.escape(word)}", body) or line == "import jax"
         ]
         return f'"""{heading}"""\n\n' + "\n".join(imports) + f"\n\n\n{body}\n"
 
