@@ -136,9 +136,12 @@ def _numpy_dtype(name: str) -> Any:
     if name == "float0":
         return jax.dtypes.float0
     try:
-        return np.dtype(name)
+        dtype = np.dtype(name)
     except TypeError:
-        raise ValueError(f"{name!r} is not a dtype's name.") from None
+        dtype = None
+    if dtype is None or dtype.name != name:
+        raise ValueError(f"{name!r} is not a dtype's name.")
+    return dtype
 
 
 def key_dtype(tag: str) -> Any:
