@@ -160,7 +160,12 @@ class _Printer:
     def _refer(self, value: Any) -> str:
         if isinstance(value, Graph):
             return self.graph_names[value]
-        return self.objects.setdefault(value, f"object_{len(self.objects)}")
+        known = self.objects.get(value)
+        if known is None:
+            # A function of the user's may have such a name.
+            known = self._function_names.unique(f"object_{len(self.objects)}")
+            self.objects[value] = known
+        return known
 
     def _types(self, item: Node) -> str:
         if isinstance(item.type, tuple):
@@ -279,7 +284,7 @@ class _Parser:
     def _array(self, expression: ast.expr, type_: Type) -> Array:
         if isinstance(expression, ast.Name) and expression.id in self.known:
             return self.known[expression.id]
-        return Array(np.array(self._value(expression)).astype(type_.dtype).reshape(type_.shape))
+        return Array(np.array(self._value(expression), type_.dtype).reshape(type_.shape))
 
     def _type(self, expression: ast.expr) -> Type:
         weak = isinstance(expression, ast.UnaryOp)

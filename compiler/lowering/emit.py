@@ -6,6 +6,7 @@ says in its table entry how it is written; what has no entry is applied by `bind
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -215,22 +216,17 @@ class FunctionEmitter:
         dtype = self.dtype(value.dtype)
         if item.type.weak:
             return self._weak_constant(item, self.literal(value.dtype))
-        try:
-            text = array_literal(value)
-        except NoTextForm:
-            return f"np.frombuffer({value.tobytes()!r}, {dtype}).reshape({value.shape})"
-        if value.size == 0:
-            return f"np.zeros({value.shape}, {dtype})"
         if not value.shape and value.dtype.name in _NUMPY_SCALARS:
-            return f"np.{_NUMPY_SCALARS[value.dtype.name]}({text})"
-        return f"np.array({text}, {dtype})"
+            with contextlib.suppress(NoTextForm):
+                return f"np.{_NUMPY_SCALARS[value.dtype.name]}({array_literal(value)})"
+        return _array_text(value, dtype)
 
     def _weak_constant(self, item: Node, dtype: str) -> str:
         number = _bare_number(item)
         if number is not None and item.type.dtype == jax.eval_shape(type(item.value.item())).dtype:
             return number
         if number is None:
-            number = f"np.array({array_literal(item.value)}, {dtype})"
+            number = _array_text(item.value, dtype)
         return (
             f"lax.convert_element_type_p.bind({number}, new_dtype={dtype}, weak_type=True, "
             "sharding=None)"
@@ -345,6 +341,16 @@ def _visible_scope(scope: str) -> str:
     """A name scope without the parts that only say which transformation was at work."""
     words = identifier(scope).split("_") if scope else []
     return scope if any(word and word not in _TRANSFORMS for word in words) else ""
+
+
+def _array_text(value: np.ndarray, dtype: str) -> str:
+    """An array as NumPy's own functions make it, to the bit."""
+    if value.size == 0:
+        return f"np.zeros({value.shape}, {dtype})"
+    try:
+        return f"np.array({array_literal(value)}, {dtype})"
+    except NoTextForm:
+        return f"np.frombuffer({value.tobytes()!r}, {dtype}).reshape({value.shape})"
 
 
 def _bare_number(item: Node) -> str | None:
