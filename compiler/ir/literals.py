@@ -76,17 +76,22 @@ def scalar_literal(value: np.ndarray) -> str:
     if value.dtype == np.bool_ or kind in "iu":
         return repr(value.item())
     if np.issubdtype(value.dtype, np.complexfloating):
-        number = complex(value.item())
+        number = complex(_any_nan(value.real.item()), _any_nan(value.imag.item()))
         text = f"complex({float_literal(number.real)}, {float_literal(number.imag)})"
     elif value.dtype in (np.float64, np.float32, np.float16):
-        number = float(value)
+        number = _any_nan(float(value))
         text = float_literal(float(str(value))) if math.isfinite(number) else float_literal(number)
     else:
-        number = float(value)
+        number = _any_nan(float(value))
         text = float_literal(number)
     if np.asarray(number).astype(value.dtype).tobytes() != value.tobytes():
         raise NoTextForm("The number does not read back with the same bits.")
     return text
+
+
+def _any_nan(number: float) -> float:
+    """The number as it reads back: all NaNs are written alike."""
+    return math.nan if math.isnan(number) else number
 
 
 def array_literal(value: np.ndarray) -> str:

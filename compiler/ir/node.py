@@ -133,6 +133,8 @@ def node(
     """
     if attributes:
         key = (operation, inputs, type_, *sorted(attributes.items(), key=_attribute_name))
+        if float in map(type, attributes.values()):
+            key = tuple(map(_by_digits, key))
     else:
         key = (operation, inputs, type_)
     reference = _table.get(key)
@@ -170,6 +172,13 @@ def _holds_graphs(attributes: Mapping[str, Any]) -> bool:
         if kind is tuple and any(type(item) in _GRAPH_CLASSES for item in value):
             return True
     return False
+
+
+def _by_digits(item: Any) -> Any:
+    """The key of an attribute that is a float: 0.0 equals -0.0 and NaN no NaN, but not here."""
+    if isinstance(item, tuple) and len(item) == 2 and type(item[1]) is float:
+        return (item[0], float, repr(item[1]))
+    return item
 
 
 def _attribute_name(item: tuple[str, Any]) -> str:

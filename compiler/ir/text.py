@@ -14,6 +14,7 @@ import ast
 import keyword
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,10 +56,17 @@ class Names:
 
 def identifier(text: str) -> str:
     """Turn any text into a Python identifier that is no keyword."""
-    name = re.sub(r"\W+", "_", text).strip("_") or "v"
-    if name[0].isdigit():
+    name = text if text.isascii() else _as_python_reads(text)
+    name = re.sub(r"\W+", "_", name).strip("_") or "v"
+    if not name.isidentifier() and not keyword.iskeyword(name):
         name = f"v{name}"
     return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _as_python_reads(text: str) -> str:
+    """The characters that Python's parser makes of a name: `x²` is read as `x2`."""
+    normal = unicodedata.normalize("NFKC", text)
+    return "".join(c if f"v{c}".isidentifier() else "_" for c in normal)
 
 
 def shortest_names(paths: list[str]) -> list[str]:
@@ -152,7 +160,12 @@ class _Printer:
     def _refer(self, value: Any) -> str:
         if isinstance(value, Graph):
             return self.graph_names[value]
-        return self.objects.setdefault(value, f"object_{len(self.objects)}")
+        known = self.objects.get(value)
+        if known is None:
+            # A function of the user's may have such a name.
+            known = self._function_names.unique(f"object_{len(self.objects)}")
+            self.objects[value] = known
+        return known
 
     def _types(self, item: Node) -> str:
         if isinstance(item.type, tuple):
@@ -269,14 +282,14 @@ class _Parser:
     def _array(self, expression: ast.expr, type_: Type) -> Array:
         if isinstance(expression, ast.Name) and expression.id in self.known:
             return self.known[expression.id]
-        return Array(np.array(self._value(expression)).astype(type_.dtype).reshape(type_.shape))
+        return Array(np.array(self._value(expression), type_.dtype).reshape(type_.shape))
 
     def _type(self, expression: ast.expr) -> Type:
         weak = isinstance(expression, ast.UnaryOp)
         inner = expression.operand if isinstance(expression, ast.UnaryOp) else expression
         if isinstance(inner, ast.Name) and inner.id == "token":
             return TOKEN
-        if isinstance(inner, ast.Name) and inner.id in self.known:
+        if isinstance(inner, ast.Name) and isinstance(self.known.get(inner.id), Type):
             return self.known[inner.id]
         shape: tuple[int, ...] = ()
         if isinstance(inner, ast.Subscript):

@@ -104,6 +104,8 @@ TOKEN = make_type((), None)
 
 def dtype_name(dtype: Any) -> str:
     """The short name of a dtype: `f32`, `bf16`, `i8`, `bool`; other dtypes by their own name."""
+    if dtype == jax.dtypes.float0:
+        return "float0"
     name = getattr(dtype, "name", str(dtype))
     if name in _SPECIAL_NAMES:
         return _SPECIAL_NAMES[name]
@@ -132,9 +134,12 @@ def _numpy_dtype(name: str) -> Any:
     if name == "float0":
         return jax.dtypes.float0
     try:
-        return np.dtype(name)
+        dtype = np.dtype(name)
     except TypeError:
-        raise ValueError(f"{name!r} is not a dtype's name.") from None
+        dtype = None
+    if dtype is None or dtype.name != name:
+        raise ValueError(f"{name!r} is not a dtype's name.")
+    return dtype
 
 
 def key_dtype(tag: str) -> Any:

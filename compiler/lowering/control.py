@@ -190,7 +190,7 @@ def _write_custom_jvp(emitter: FunctionEmitter, item: Node) -> Written:
     if is_new:
         rule = item["rule"]
         types = tuple(source.type for source in item.inputs)
-        primal = module.function(body, flat_signature(len(body.parameters)), f"{name}_primal")
+        module.decorated("jax.custom_jvp", body, name)
         real_inputs, real_results = _inexact(types), _inexact(item.types)
         signature = Signature(
             0,
@@ -204,7 +204,7 @@ def _write_custom_jvp(emitter: FunctionEmitter, item: Node) -> Written:
             ),
         )
         derivative = module.function(rule, signature, f"{name}_jvp")
-        module.functions.append(f"{name} = jax.custom_jvp({primal})\n{name}.defjvp({derivative})")
+        module.functions.append(f"{name}.defjvp({derivative})")
     return _apply(name, operands), "bare"
 
 
@@ -218,7 +218,7 @@ def _write_custom_vjp(emitter: FunctionEmitter, item: Node) -> Written:
         values = len(item.types)
         residuals = len(forward.results) - values
         real_inputs, real_results = _inexact(types), _inexact(item.types)
-        primal = module.function(body, flat_signature(len(types)), f"{name}_primal")
+        module.decorated("jax.custom_vjp", body, name)
         forward_signature = Signature(
             len(types),
             results=(
@@ -243,9 +243,7 @@ def _write_custom_vjp(emitter: FunctionEmitter, item: Node) -> Written:
         )
         first = module.function(forward, forward_signature, f"{name}_forward")
         second = module.function(backward, backward_signature, f"{name}_backward")
-        module.functions.append(
-            f"{name} = jax.custom_vjp({primal})\n{name}.defvjp({first}, {second})"
-        )
+        module.functions.append(f"{name}.defvjp({first}, {second})")
     return _apply(name, emitter.operands(item.inputs)), "bare"
 
 

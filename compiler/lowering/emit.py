@@ -6,6 +6,8 @@ says in its table entry how it is written; what has no entry is applied by `bind
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +21,7 @@ from xlathe.compiler.ir.rewrite import users
 from xlathe.compiler.ir.text import Names, identifier, origin_comment
 from xlathe.compiler.lowering import control
 from xlathe.compiler.lowering.layout import Line, wrapped
-from xlathe.compiler.lowering.signature import Signature, pack
+from xlathe.compiler.lowering.signature import Signature, flat_signature, pack
 from xlathe.compiler.ops.arrays import adds_leading_axes
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.ops.primitives import primitive_of, public_name
@@ -51,24 +53,38 @@ class ModuleEmitter:
         self.functions: list[str] = []
         self.files: dict[str, None] = {}
         self.rules_being_written: dict[Any, str] = {}
+        self.shared: set[str] = set()
+        self.local: set[str] = set()
         self._object_names: dict[Any, str] = {}
         self._function_names: dict[Any, str] = {}
+
+    def program(self, graph: Graph, signature: Signature, name: str) -> str:
+        """Write the graph that no other function refers to, and return the function's name."""
+        known = self.names.unique(name)
+        self.functions.append(FunctionEmitter(self, graph, signature).write(known))
+        return known
 
     def function(self, graph: Graph, signature: Signature, name: str = "") -> str:
         """Write a graph as a function of this signature, once, and return the function's name."""
         key = (graph, signature)
         known = self._function_names.get(key)
         if known is None:
-            known = self._function_names[key] = self.names.unique(name or graph.name)
+            known = self._function_names[key] = self._unique(name or graph.name)
             self.functions.append(FunctionEmitter(self, graph, signature).write(known))
         return known
+
+    def decorated(self, decorator: str, graph: Graph, name: str) -> None:
+        """Write a graph as a function of this name, which is taken already, with a decorator."""
+        signature = flat_signature(len(graph.parameters))
+        text = FunctionEmitter(self, graph, signature).write(name)
+        self.functions.append(f"@{decorator}\n{text}")
 
     def once(self, key: Any, name: str) -> tuple[str, bool]:
         """The name under this key, and whether it is new and has yet to be written."""
         known = self._function_names.get(key)
         if known is not None:
             return known, False
-        self._function_names[key] = known = self.names.unique(name)
+        self._function_names[key] = known = self._unique(name)
         return known, True
 
     def refer(self, value: Any) -> str:
@@ -77,9 +93,17 @@ class ModuleEmitter:
         if known is None:
             inner = unwrap(value)
             kind = getattr(inner, "__name__", None) or type(inner).__name__
-            known = self._object_names[value] = self.names.unique(f"object_{identifier(kind)}")
+            known = self._object_names[value] = self._unique(f"object_{identifier(kind)}")
             self.objects[known] = inner
         return known
+
+    def _unique(self, wanted: str) -> str:
+        """A name that functions may refer to: none of them has a variable of this name."""
+        name = self.names.unique(wanted)
+        while name in self.local:
+            name = self.names.unique(wanted)
+        self.shared.add(name)
+        return name
 
     def source(self, heading: str) -> str:
         """The module's text."""
@@ -94,9 +118,24 @@ class ModuleEmitter:
                 ("from jax import lax", "lax."),
                 ("from jax.extend.core import primitives", "primitives."),
             )
-            if word in body or line == "import jax"
+            if re.search(rf"\b{re.escape(word)}", body) or line == "import jax"
         ]
         return f'"""{heading}"""\n\n' + "\n".join(imports) + f"\n\n\n{body}\n"
+
+
+class _LocalNames(Names):
+    """The names inside one function, which hide none that functions refer to."""
+
+    def __init__(self, module: ModuleEmitter) -> None:
+        super().__init__(_RESERVED)
+        self._module = module
+
+    def unique(self, wanted: str) -> str:
+        name = super().unique(wanted)
+        while name in self._module.shared:
+            name = super().unique(wanted)
+        self._module.local.add(name)
+        return name
 
 
 class FunctionEmitter:
@@ -106,7 +145,7 @@ class FunctionEmitter:
         self.module = module
         self.graph = graph
         self.signature = signature
-        self.names = Names(_RESERVED)
+        self.names = _LocalNames(module)
         self.local: dict[Node, str] = {}
         self.inlined: dict[Node, Expression] = {}
         self.readers = users(graph)
@@ -177,22 +216,17 @@ class FunctionEmitter:
         dtype = self.dtype(value.dtype)
         if item.type.weak:
             return self._weak_constant(item, self.literal(value.dtype))
-        try:
-            text = array_literal(value)
-        except NoTextForm:
-            return f"np.frombuffer({value.tobytes()!r}, {dtype}).reshape({value.shape})"
-        if value.size == 0:
-            return f"np.zeros({value.shape}, {dtype})"
         if not value.shape and value.dtype.name in _NUMPY_SCALARS:
-            return f"np.{_NUMPY_SCALARS[value.dtype.name]}({text})"
-        return f"np.array({text}, {dtype})"
+            with contextlib.suppress(NoTextForm):
+                return f"np.{_NUMPY_SCALARS[value.dtype.name]}({array_literal(value)})"
+        return _array_text(value, dtype)
 
     def _weak_constant(self, item: Node, dtype: str) -> str:
         number = _bare_number(item)
         if number is not None and item.type.dtype == jax.eval_shape(type(item.value.item())).dtype:
             return number
         if number is None:
-            number = f"np.array({array_literal(item.value)}, {dtype})"
+            number = _array_text(item.value, dtype)
         return (
             f"lax.convert_element_type_p.bind({number}, new_dtype={dtype}, weak_type=True, "
             "sharding=None)"
@@ -271,6 +305,8 @@ class FunctionEmitter:
 
     def _may_inline(self, item: Node, expression: Expression, origin: Origin) -> bool:
         readers = self.readers.get(item, [])
+        if is_effectful(item):
+            return False
         if item.operation == "broadcast_in_dim" and len(expression.text) <= _MAX_INLINE_WIDTH:
             # Adding axes costs nothing; operators that broadcast leave it out altogether.
             source = item.inputs[0]
@@ -305,6 +341,16 @@ def _visible_scope(scope: str) -> str:
     """A name scope without the parts that only say which transformation was at work."""
     words = identifier(scope).split("_") if scope else []
     return scope if any(word and word not in _TRANSFORMS for word in words) else ""
+
+
+def _array_text(value: np.ndarray, dtype: str) -> str:
+    """An array as NumPy's own functions make it, to the bit."""
+    if value.size == 0:
+        return f"np.zeros({value.shape}, {dtype})"
+    try:
+        return f"np.array({array_literal(value)}, {dtype})"
+    except NoTextForm:
+        return f"np.frombuffer({value.tobytes()!r}, {dtype}).reshape({value.shape})"
 
 
 def _bare_number(item: Node) -> str | None:

@@ -92,20 +92,40 @@ class Program:
                 f"{self.name} closes over {', '.join(names)}, whose values are not known here. "
                 "Pass them as arguments."
             )
-        target = Path(path)
+        target = os.fspath(path)
         text = self.source
         if self.constants:
-            arrays = target.with_suffix(".npz")
-            values = {name: np.asarray(value) for name, value in self.constants.items()}
-            _replace(arrays, lambda file: np.savez(file, allow_pickle=False, **values))
-            text += _LOAD_CONSTANTS.format(name=self.name)
-        _replace(target, lambda file: file.write(text.encode()))
+            values, loading = _stored(self.name, self.constants)
+            text += loading
+            arrays = target.removesuffix(".py") + ".npz"
+            _replace(Path(arrays), lambda file: np.savez(file, allow_pickle=False, **values))
+        _replace(Path(target), lambda file: file.write(text.encode()))
+
+
+def _stored(name: str, constants: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], str]:
+    """What is stored of a function's closed-over arrays, and the lines that load them."""
+    values, lines = {}, []
+    for key, value in constants.items():
+        text = f'arrays["{key}"]'
+        if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+            implementation = str(jax.random.key_impl(value))
+            values[key] = np.asarray(jax.random.key_data(value))
+            text = f"jax.random.wrap_key_data({text}, impl={implementation!r})"
+        else:
+            values[key] = np.asarray(value)
+            if values[key].dtype.kind == "V":
+                # NumPy's files hold bfloat16 and its like as bytes without a name.
+                text += f'.view("{values[key].dtype.name}")'
+            text = f"jax.numpy.asarray({text})"
+        lines.append(f'        "{key}": {text},\n')
+    return values, _LOAD_CONSTANTS.format(name=name, lines="".join(lines))
 
 
 _LOAD_CONSTANTS = """
 
-with np.load(__file__.removesuffix(".py") + ".npz") as arrays:
-    {name}.__kwdefaults__ = dict(arrays)
+with jax.numpy.load(__file__.removesuffix(".py") + ".npz") as arrays:
+    {name}.__kwdefaults__ = {{
+{lines}    }}
 """
 
 
@@ -143,7 +163,7 @@ def lower(
     count = len(values) if constant_count is None else constant_count
     module = ModuleEmitter()
     signature = flat_signature(len(graph.parameters), count)
-    name = module.function(graph, signature, name)
+    name = module.program(graph, signature, name)
     source = module.source(_heading(name, module))
     filename = f"<xlathe:{name}:{next(_count):04d}>"
     namespace: dict[str, Any] = {"__name__": f"xlathe_{name}", **module.objects}

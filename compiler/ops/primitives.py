@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -13,10 +14,26 @@ from xlathe.compiler.ir.graph import unwrap
 from xlathe.compiler.ir.node import Node
 from xlathe.compiler.ir.types import TOKEN, Type, make_type
 
+OWN_OPERATIONS = frozenset(
+    "parameter constant token get equation custom_jvp custom_vjp linear_solve".split()
+)
+"""Operations of the graph whose names are not left to JAX's primitives."""
 
+
+@cache
 def operation_name(primitive: Any) -> str:
-    """A primitive's name as the graph spells it, an identifier: `scatter-add` is `scatter_add`."""
-    return primitive.name.replace("-", "_")
+    """A primitive's name as the graph spells it, an identifier: `scatter-add` is `scatter_add`.
+
+    A primitive that only shares its name with one of JAX's, or with an operation of the graph's
+    own, is another operation: `other_neg`.
+    """
+    name = _spelled(primitive)
+    return name if public_primitive(name) in (None, primitive) else f"other_{name}"
+
+
+def _spelled(primitive: Any) -> str:
+    name = re.sub(r"\W", "_", primitive.name)
+    return f"other_{name}" if name in OWN_OPERATIONS else name
 
 
 @cache
@@ -26,7 +43,7 @@ def _public() -> dict[str, tuple[str, Any]]:
         for attribute in dir(module):
             if attribute.endswith("_p"):
                 primitive = getattr(module, attribute)
-                found[operation_name(primitive)] = (f"{prefix}.{attribute}", primitive)
+                found[_spelled(primitive)] = (f"{prefix}.{attribute}", primitive)
     return found
 
 

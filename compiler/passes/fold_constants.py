@@ -116,7 +116,7 @@ def _evaluate(item: Node, values: list[np.ndarray]) -> Any:
     if item.operation == "convert_element_type":
         return _convert(values[0], item.type.dtype)
     if item.operation == "select_n" and not item.type.shape:
-        return values[1 + int(values[0])]
+        return values[1 + int(np.clip(int(values[0]), 0, len(values) - 2))]
     if item.operation == "clamp" and values[0].dtype.kind in "iu":
         return np.minimum(np.maximum(values[1], values[0]), values[2])
     if item.operation == "reshape" and item["dimensions"] is None:
@@ -130,7 +130,9 @@ def _convert(value: np.ndarray, dtype: np.dtype) -> Any:
     if value.dtype.kind == "f" and dtype.kind in "iu":
         # What a number out of range becomes differs from target to target.
         limits = np.iinfo(dtype)
-        if not np.all(np.isfinite(value) & (value >= limits.min) & (value <= limits.max)):
+        # The greatest integer may have no float of its own, but the next power of two has.
+        exact = value.astype(np.float64)
+        if not np.all((exact >= float(limits.min)) & (exact < float(limits.max + 1))):
             return None
     return value.astype(dtype)
 

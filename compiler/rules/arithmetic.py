@@ -34,13 +34,20 @@ def _if_same_type(item: Node, kept: Node) -> Outcome:
     return Declined(f"{kept.type} would have to become {item.type}")
 
 
+def _declined_for_complex(item: Node) -> Declined | None:
+    if item.type.dtype.kind == "c":
+        return Declined(
+            "x * 1 has a NaN that a complex x has not, where one of its parts is infinite"
+        )
+    return None
+
+
 def _either(number: float) -> Callable[[Node], Outcome]:
     def apply(item: Node) -> Outcome:
         left, right = item.inputs
-        if _is_number(right, number):
-            return _if_same_type(item, left)
-        if _is_number(left, number):
-            return _if_same_type(item, right)
+        for known, other in ((right, left), (left, right)):
+            if _is_number(known, number):
+                return _declined_for_complex(item) or _if_same_type(item, other)
         return None
 
     return apply
@@ -49,7 +56,7 @@ def _either(number: float) -> Callable[[Node], Outcome]:
 def _second(number: float) -> Callable[[Node], Outcome]:
     def apply(item: Node) -> Outcome:
         if _is_number(item.inputs[1], number):
-            return _if_same_type(item, item.inputs[0])
+            return _declined_for_complex(item) or _if_same_type(item, item.inputs[0])
         return None
 
     return apply
@@ -146,10 +153,12 @@ def _select(item: Node) -> Outcome:
         return _if_same_type(item, cases[0])
     value = known_scalar(which)
     if value is not None:
-        return _if_same_type(item, cases[int(value)])
+        # A number past the last case chooses the last.
+        return _if_same_type(item, cases[int(np.clip(int(value), 0, len(cases) - 1))])
     known = [known_scalar(case) for case in cases]
     if item.type.dtype == np.bool_ and which.type is item.type and None not in known:
-        return which if known[1] else node("not", (which,), item.type)
+        if known[0] != known[1]:
+            return which if known[1] else node("not", (which,), item.type)
     return None
 
 

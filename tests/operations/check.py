@@ -40,7 +40,9 @@ def check_traced(f: Function, inputs: list[Any]) -> None:
     expected = jax.eval_shape(f, *inputs)
     assert_same_types(jax.eval_shape(xl.compile(f), *inputs), expected)
     program = round_trip(f, inputs)
-    assert_same_types(jax.eval_shape(lambda *flat: program(*flat), *inputs), jax.tree.leaves(expected))
+    assert_same_types(
+        jax.eval_shape(lambda *flat: program(*flat), *inputs), jax.tree.leaves(expected)
+    )
 
 
 def check_gradients(

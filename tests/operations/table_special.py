@@ -1,6 +1,5 @@
 """The operation table of `jax.scipy.special`."""
 
-import jax.numpy as jnp
 import numpy as np
 
 from .operation import Entries, Operation, Table, bf16, c64, edges, f32, i32, positive, unit
@@ -20,7 +19,9 @@ ENTRIES: list[Operation] = [
     op("erfcinv", positive(4)),
     *op.each("fresnel sici", (f32(4),)),
     op("wofz", c64(3)),
-    *op.each("beta betaln boxcox boxcox1p kl_div rel_entr xlog1py xlogy", (positive(3), positive(3))),
+    *op.each(
+        "beta betaln boxcox boxcox1p kl_div rel_entr xlog1py xlogy", (positive(3), positive(3))
+    ),
     *op.each("xlogy xlog1py", (np.zeros(3, "f4"), f32(3, low=0.0))),
     *op.each("gammainc gammaincc", (positive(3), positive(3))),
     op("betainc", positive(3), positive(3), unit(3), differentiable=(2,)),

@@ -17,7 +17,9 @@ def nested_jit(w: Writer) -> None:
     with w.function([p], closure=w.chance(0.5)) as body:
         fill(body, 3)
         body.line(f"return {body.shaped(x.shape)}, {body.scalar_int()}")
-    call = w.choose(["jax.jit({0})({1})", "jax.checkpoint({0})({1})", "{0}({1})", "jax.jit(jax.jit({0}))({1})"])
+    call = w.choose(
+        ["jax.jit({0})({1})", "jax.checkpoint({0})({1})", "{0}({1})", "jax.jit(jax.jit({0}))({1})"]
+    )
     result = w.text.name("r")
     w.line(f"{result} = {call.format(body.name, x.name)}")
     w.define(f"{result}[0]", x.shape)
@@ -95,7 +97,9 @@ def while_loop(w: Writer) -> None:
     carry, limit = w.float(), w.scalar_int()
     p, invariant = w.parameter(carry.shape), w.parameter(())
     condition, body_name = w.text.name("f"), w.text.name("f")
-    stop = w.choose(["carry[0] < carry[3] % 4", "carry[0] < 3", "(carry[0] < 4) & (jnp.sum(carry[1]) < 1.0)"])
+    stop = w.choose(
+        ["carry[0] < carry[3] % 4", "carry[0] < 3", "(carry[0] < 4) & (jnp.sum(carry[1]) < 1.0)"]
+    )
     w.line(f"def {condition}(carry):")
     w.line(f"    return {stop}")
     w.line(f"def {body_name}(carry):")

@@ -51,7 +51,9 @@ def binary(w: Writer) -> None:
 
 def scalar_arithmetic(w: Writer) -> None:
     x = w.float()
-    template = w.choose(["{} * 0.7", "2 * {}", "{} + 1", "0.3 - {}", "{} / 3", "{} ** 2", "1 / (2 + {} ** 2)"])
+    template = w.choose(
+        ["{} * 0.7", "2 * {}", "{} + 1", "0.3 - {}", "{} / 3", "{} ** 2", "1 / (2 + {} ** 2)"]
+    )
     w.define(template.format(x.name), x.shape, bound=max(2 * x.bound, x.bound**2, x.bound + 1))
 
 
@@ -90,7 +92,11 @@ def duplicate(w: Writer) -> None:
 
 def dead(w: Writer) -> None:
     x = w.float()
-    w.line(f"_ = jnp.cumsum(jnp.sin({x.name} * 3.0) @ jnp.ones({x.shape[-1:]}))" if x.shape else f"_ = {x.name} + 7")
+    w.line(
+        f"_ = jnp.cumsum(jnp.sin({x.name} * 3.0) @ jnp.ones({x.shape[-1:]}))"
+        if x.shape
+        else f"_ = {x.name} + 7"
+    )
 
 
 def reduction(w: Writer) -> None:
@@ -101,7 +107,13 @@ def reduction(w: Writer) -> None:
     keep = w.chance(0.4)
     reduced = (*x.shape[:axis], *((1,) if keep else ()), *x.shape[axis + 1 :])
     name, bound = w.choose(
-        [("sum", 3 * x.bound), ("mean", x.bound), ("max", x.bound), ("min", x.bound), ("var", x.bound**2)]
+        [
+            ("sum", 3 * x.bound),
+            ("mean", x.bound),
+            ("max", x.bound),
+            ("min", x.bound),
+            ("var", x.bound**2),
+        ]
     )
     w.define(f"jnp.{name}({x.name}, axis={axis}, keepdims={keep})", reduced, bound=bound)
 
@@ -125,7 +137,11 @@ def along_axis(w: Writer) -> None:
 
 def product(w: Writer) -> None:
     x = w.float(lambda v: bool(v.shape))
-    y = w.find("float", lambda v: 1 <= len(v.shape) <= 2 and v.shape[0] == x.shape[-1]) if x.shape else None
+    y = (
+        w.find("float", lambda v: 1 <= len(v.shape) <= 2 and v.shape[0] == x.shape[-1])
+        if x.shape
+        else None
+    )
     if x.shape and y is not None and size(x.shape[:-1]) * size(y.shape[1:]) <= LARGEST:
         w.define(f"{x.name} @ {y.name}", (*x.shape[:-1], *y.shape[1:]), bound=3 * x.bound * y.bound)
     elif len(x.shape) == 2:
@@ -194,7 +210,10 @@ def join(w: Writer) -> None:
             (f"jnp.concatenate([{x.name}, {x.name}])", twice),
             (f"jnp.stack([{x.name}, {y}])", (2, *x.shape)),
             (f"jnp.tile({x.name}, {(2,) + (1,) * (len(x.shape) - 1)})", twice),
-            (f"jnp.pad({x.name}, {((0, 1),) + ((0, 0),) * (len(x.shape) - 1)})", (x.shape[0] + 1, *x.shape[1:])),
+            (
+                f"jnp.pad({x.name}, {((0, 1),) + ((0, 0),) * (len(x.shape) - 1)})",
+                (x.shape[0] + 1, *x.shape[1:]),
+            ),
             (f"jnp.roll({x.name}, 1, axis=0)", x.shape),
         ]
     )
@@ -203,19 +222,48 @@ def join(w: Writer) -> None:
 
 def integers(w: Writer) -> None:
     i = w.int()
-    template = w.choose(["({0} + 1) % 5", "({0} * 3) % 7", "{0} // 2", "{0} & 3", "({0} ^ 1) % 6", "{0} * 1", "{0} + 0", "{0} - {0}", "{0} * 0", "jnp.cumsum({0}, axis=None)[-1] % 5", "jnp.argmax({0})"])
+    template = w.choose(
+        [
+            "({0} + 1) % 5",
+            "({0} * 3) % 7",
+            "{0} // 2",
+            "{0} & 3",
+            "({0} ^ 1) % 6",
+            "{0} * 1",
+            "{0} + 0",
+            "{0} - {0}",
+            "{0} * 0",
+            "jnp.cumsum({0}, axis=None)[-1] % 5",
+            "jnp.argmax({0})",
+        ]
+    )
     scalar = template.startswith(("jnp.cumsum", "jnp.argmax"))
     w.define(template.format(i.name), () if scalar else i.shape, "int", 7)
 
 
 def booleans(w: Writer) -> None:
     b = w.bool()
-    template = w.choose(["~{0}", "{0} & True", "{0} | {0}", "jnp.logical_xor({0}, {0})", "jnp.any({0})", "jnp.all({0})"])
-    w.define(template.format(b.name), () if template.startswith(("jnp.any", "jnp.all")) else b.shape, "bool")
+    template = w.choose(
+        [
+            "~{0}",
+            "{0} & True",
+            "{0} | {0}",
+            "jnp.logical_xor({0}, {0})",
+            "jnp.any({0})",
+            "jnp.all({0})",
+        ]
+    )
+    w.define(
+        template.format(b.name),
+        () if template.startswith(("jnp.any", "jnp.all")) else b.shape,
+        "bool",
+    )
 
 
 def convert(w: Writer) -> None:
-    kind = w.choose(["int to float", "bool to float", "bool to int", "float to bool", "float to int"])
+    kind = w.choose(
+        ["int to float", "bool to float", "bool to int", "float to bool", "float to int"]
+    )
     match kind:
         case "int to float":
             i = w.int()
@@ -256,7 +304,9 @@ def random_numbers(w: Writer) -> None:
     key = w.find("key")
     if key is None:
         key = w.define(f"jax.random.key({w.scalar_int()})", (), "key")
-    match w.choose(["split", "fold_in", "uniform", "normal", "bernoulli", "randint", "permutation"]):
+    match w.choose(
+        ["split", "fold_in", "uniform", "normal", "bernoulli", "randint", "permutation"]
+    ):
         case "split":
             for half in (0, 1):
                 w.define(f"jax.random.split({key.name})[{half}]", (), "key")

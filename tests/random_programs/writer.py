@@ -89,7 +89,9 @@ class Writer:
         self.pool.append(variable)
         return variable
 
-    def find(self, kind: Kind, suits: Callable[[Variable], bool] = lambda _: True) -> Variable | None:
+    def find(
+        self, kind: Kind, suits: Callable[[Variable], bool] = lambda _: True
+    ) -> Variable | None:
         """A variable of this kind that suits, if there is one; a recent one rather than an old."""
         found = [v for v in self.pool if v.kind == kind and suits(v)]
         if not found:
