@@ -121,15 +121,15 @@ class Compiled(Protocol, Generic[_Arguments, _Result]):
         """Run the compiled program, compiling it if these argument types are new."""
         ...
 
-    def trace(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Traced:
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """Trace for these arguments, and look inside."""
         ...
 
-    def lower(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Any:
+    def lower(self, *args: Any, **kwargs: Any) -> Any:
         """Lower for these arguments: a `jax.stages.Lowered`."""
         ...
 
-    def eval_shape(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Any:
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The structure, shapes and dtypes of the result, computed from the arguments' own."""
         ...
 
