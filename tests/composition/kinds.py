@@ -137,7 +137,11 @@ def while_loop(x):
         i, y = state
         return i + 1, 0.5 * (y + (1 + x**2) / y)
 
-    return lax.while_loop(lambda state: state[0] < 4, newton, (0, jnp.ones_like(x)))
+    def converging(state):
+        i, y = state
+        return (i < 4) & (y.sum() < 1e6)
+
+    return lax.while_loop(converging, newton, (0, jnp.ones_like(x)))
 
 
 @kind(vector)
