@@ -40,7 +40,9 @@ def check_traced(f: Function, inputs: list[Any]) -> None:
     expected = jax.eval_shape(f, *inputs)
     assert_same_types(jax.eval_shape(xl.compile(f), *inputs), expected)
     program = round_trip(f, inputs)
-    assert_same_types(jax.eval_shape(lambda *flat: program(*flat), *inputs), jax.tree.leaves(expected))
+    assert_same_types(
+        jax.eval_shape(lambda *flat: program(*flat), *inputs), jax.tree.leaves(expected)
+    )
 
 
 def check_gradients(
@@ -102,7 +104,7 @@ def assert_same(actual: Any, expected: Any, scale: float = 1.0) -> None:
 
 
 def assert_close(got: np.ndarray, want: np.ndarray, scale: float = 1.0, what: str = "") -> None:
-    """Equal to within a few units of rounding at the magnitude of the result; exact for integers."""
+    """Equal to a few units of rounding at the magnitude of the result; exact for integers."""
     if not jnp.issubdtype(want.dtype, jnp.inexact):
         np.testing.assert_array_equal(got, want, what)
         return

@@ -22,7 +22,6 @@ from .operation import (
     f64,
     i32,
     index,
-    key,
     positive,
     u8,
     unit,
@@ -84,7 +83,9 @@ ELEMENTWISE: list[Operation] = [
 ]
 
 TYPES: list[Operation] = [
-    *op.each("convert_element_type", (f32(3), jnp.bfloat16), (i32(3), jnp.float32), (edges(), bool)),
+    *op.each(
+        "convert_element_type", (f32(3), jnp.bfloat16), (i32(3), jnp.float32), (edges(), bool)
+    ),
     op("convert_element_type", weak(1), jnp.float32),
     op("convert_element_type", f32(3), jnp.float8_e4m3fn),
     op("convert_element_type", i32(3), jnp.int4),
@@ -149,10 +150,19 @@ REDUCTIONS: list[Operation] = [
     *op.each("cumsum cumprod cummax cummin cumlogsumexp", (f32(3, 2),), (f32(2, 3), 1)),
     *op.each("cumsum cummax", (i32(4),), reverse=True),
     *op.each("argmax argmin", (f32(3, 4), 1, jnp.int32), (edges(), 0, jnp.int32)),
-    *op.each("reduce_sum reduce_prod reduce_max reduce_min", (f32(3, 4), (0,)), (i32(2, 3), (0, 1))),
+    *op.each(
+        "reduce_sum reduce_prod reduce_max reduce_min", (f32(3, 4), (0,)), (i32(2, 3), (0, 1))
+    ),
     *op.each("reduce_and reduce_or reduce_xor", (boolean(2, 3), (1,)), (i32(3), (0,))),
     *op.each("reduce", (f32(3, 4), 0.0, lax.add, (1,)), (i32(3), 1, lambda x, y: x * y + 1, (0,))),
-    op("reduce", (f32(4), i32(4)), (0.0, 0), lambda x, y: (x[0] * y[0], x[1] + y[1]), (0,), differentiable=False),
+    op(
+        "reduce",
+        (f32(4), i32(4)),
+        (0.0, 0),
+        lambda x, y: (x[0] * y[0], x[1] + y[1]),
+        (0,),
+        differentiable=False,
+    ),
     *op.each("sort", (f32(3, 4),), (edges(),), (i32(4), 0)),
     op("sort", (i32(5), f32(5)), num_keys=2),
     op("sort_key_val", f32(5), i32(5)),
@@ -161,14 +171,34 @@ REDUCTIONS: list[Operation] = [
 ]
 
 PRODUCTS: list[Operation] = [
-    *op.each("dot", (f32(3), f32(3)), (f32(2, 3), f32(3, 4)), (f32(2, 3), f32(3)), (i32(2, 2), i32(2, 2))),
+    *op.each(
+        "dot", (f32(3), f32(3)), (f32(2, 3), f32(3, 4)), (f32(2, 3), f32(3)), (i32(2, 2), i32(2, 2))
+    ),
     op("batch_matmul", f32(2, 3, 4), f32(2, 4, 3)),
     op("dot_general", f32(2, 3, 4), f32(2, 4, 3), (((2,), (1,)), ((0,), (0,)))),
     op("dot_general", f32(2, 3, 4), f32(4, 5, 3), (((1, 2), (2, 0)), ((), ()))),
-    op("dot_general", bf16(2, 3), bf16(3, 2), (((1,), (0,)), ((), ())), preferred_element_type=jnp.float32),
+    op(
+        "dot_general",
+        bf16(2, 3),
+        bf16(3, 2),
+        (((1,), (0,)), ((), ())),
+        preferred_element_type=jnp.float32,
+    ),
     op("dot_general", i32(2, 3), i32(3, 2), (((1,), (0,)), ((), ()))),
-    op("dot_general", f32(2, 3), f32(3, 2), (((1,), (0,)), ((), ())), precision=lax.Precision.HIGHEST),
-    op("dot_general", u8(2, 3), u8(3, 2), (((1,), (0,)), ((), ())), preferred_element_type=jnp.int32),
+    op(
+        "dot_general",
+        f32(2, 3),
+        f32(3, 2),
+        (((1,), (0,)), ((), ())),
+        precision=lax.Precision.HIGHEST,
+    ),
+    op(
+        "dot_general",
+        u8(2, 3),
+        u8(3, 2),
+        (((1,), (0,)), ((), ())),
+        preferred_element_type=jnp.int32,
+    ),
     op("ragged_dot", f32(5, 3), f32(2, 3, 4), np.array([2, 3], "i4")),
     op(
         "ragged_dot_general",
@@ -177,7 +207,14 @@ PRODUCTS: list[Operation] = [
         np.array([2, 3], "i4"),
         lax.RaggedDotDimensionNumbers((((1,), (1,)), ((), ())), [0], [0]),
     ),
-    op("scaled_dot", bf16(2, 4), bf16(4, 3), lhs_scale=bf16(2, 2), rhs_scale=bf16(2, 3), differentiable=False),
+    op(
+        "scaled_dot",
+        bf16(2, 4),
+        bf16(4, 3),
+        lhs_scale=bf16(2, 2),
+        rhs_scale=bf16(2, 3),
+        differentiable=False,
+    ),
 ]
 
 RANDOM: list[Operation] = [

@@ -3,14 +3,26 @@
 import jax.numpy as jnp
 import numpy as np
 
-from .operation import Entries, Operation, Table, c64, f32, f64, invertible, positive, spd
+from .operation import Entries, Operation, Table, f32, invertible, positive, spd
 
 op = Entries("jax.lax.linalg")
 
 ENTRIES: list[Operation] = [
-    *op.each("cholesky", (spd(3),), (spd(2, 2),), (spd(3, dtype=jnp.complex64),), (spd(2, dtype=jnp.float64),)),
+    *op.each(
+        "cholesky",
+        (spd(3),),
+        (spd(2, 2),),
+        (spd(3, dtype=jnp.complex64),),
+        (spd(2, dtype=jnp.float64),),
+    ),
     op("cholesky", invertible(3), symmetrize_input=False),
-    op("cholesky_update", spd(3), f32(3), via=lambda f, a, w: f(jnp.triu(a), w), differentiable=False),
+    op(
+        "cholesky_update",
+        spd(3),
+        f32(3),
+        via=lambda f, a, w: f(jnp.triu(a), w),
+        differentiable=False,
+    ),
     op("eig", invertible(3), compute_left_eigenvectors=False, differentiable=False),
     op("eig", invertible(3), enable_eigvec_derivs=True, compute_left_eigenvectors=False),
     op("eig", invertible(3), compute_left_eigenvectors=False, compute_right_eigenvectors=False),

@@ -15,7 +15,13 @@ ENTRIES: list[Operation] = [
     *op.each("cond", (invertible(3),), (invertible(3), 1), (invertible(2), "fro")),
     op("eig", invertible(3), differentiable=False),
     op("eigvals", invertible(3)),
-    *op.each("lstsq", (f32(4, 3), f32(4)), (f32(4, 2), f32(4, 2)), tolerance=10.0, via=lambda f, a, b: f(a, b)[0]),
+    *op.each(
+        "lstsq",
+        (f32(4, 3), f32(4)),
+        (f32(4, 2), f32(4, 2)),
+        tolerance=10.0,
+        via=lambda f, a, b: f(a, b)[0],
+    ),
     op("lstsq", f32(4, 3), f32(4), tolerance=10.0),
     *op.each("matmul", (f32(2, 3), f32(3, 4)), (i32(3), i32(3))),
     op("outer", f32(3), f32(2)),
@@ -28,7 +34,9 @@ ENTRIES: list[Operation] = [
     op("matrix_norm", f32(2, 3, 4), ord=jnp.inf, keepdims=True),
     *op.each("vector_norm", (f32(3, 4),)),
     op("vector_norm", f32(3, 4), axis=1, ord=1),
-    *op.each("norm", (f32(4),), (f32(3, 4),), (f32(3, 4), 1), (f32(3, 4), "nuc"), (c64(3), jnp.inf)),
+    *op.each(
+        "norm", (f32(4),), (f32(3, 4),), (f32(3, 4), 1), (f32(3, 4), "nuc"), (c64(3), jnp.inf)
+    ),
     op("norm", f32(3, 4), axis=0),
     op("norm", f32(3, 3), 2),
     op("matrix_power", invertible(3), 3),

@@ -19,7 +19,6 @@ from .operation import (
     f32,
     f64,
     i32,
-    invertible,
     positive,
     u8,
     unit,
@@ -47,9 +46,7 @@ ELEMENTWISE: list[Operation] = [
     *op.each("frexp modf", (f32(3),), (edges(),)),
     *op.each("spacing", (f32(3),), (edges(),), differentiable=False),
     *op.each("nextafter", (f32(3), f32(3)), (edges(), positive(9)), differentiable=False),
-    *op.each(
-        "bitwise_not bitwise_invert invert bitwise_count", (i32(3),), (u8(2, 2),), (u8(),)
-    ),
+    *op.each("bitwise_not bitwise_invert invert bitwise_count", (i32(3),), (u8(2, 2),), (u8(),)),
     *op.each("logical_not", (boolean(3),), (f32(3),)),
     *op.each(
         "add subtract multiply maximum minimum arctan2 atan2 copysign divide true_divide fmax "
@@ -62,11 +59,20 @@ ELEMENTWISE: list[Operation] = [
     ),
     *op.each("add subtract multiply divide maximum power", (f32(3), weak(2.0)), (weak(3), f32(2))),
     *op.each("add subtract multiply divide power", (c64(3), c64(3)), (f32(3), c64(3))),
-    *op.each("add subtract multiply maximum minimum", (i32(3), i32(3)), (u8(3), i32(3)), (weak(1), weak(2))),
+    *op.each(
+        "add subtract multiply maximum minimum",
+        (i32(3), i32(3)),
+        (u8(3), i32(3)),
+        (weak(1), weak(2)),
+    ),
     *op.each("add multiply", (f64(2), f32(2)), (f16(2), bf16(2)), (boolean(2), boolean(2))),
-    *op.each("divmod floor_divide mod remainder fmod gcd lcm divide", (i32(4), i32(4, low=1, high=5))),
+    *op.each(
+        "divmod floor_divide mod remainder fmod gcd lcm divide", (i32(4), i32(4, low=1, high=5))
+    ),
     *op.each("divmod", (f32(3), positive(3)), (u8(3), u8(3))),
-    *op.each("power pow", (positive(3), f32(3)), (f32(3), weak(3)), (f32(3), 2), (i32(3), u8(3, high=3))),
+    *op.each(
+        "power pow", (positive(3), f32(3)), (f32(3), weak(3)), (f32(3), 2), (i32(3), u8(3, high=3))
+    ),
     *op.each("ldexp", (f32(3), i32(3))),
     *op.each("bitwise_and bitwise_or bitwise_xor", (i32(3), i32(3)), (boolean(3), boolean(3))),
     *op.each("bitwise_left_shift bitwise_right_shift left_shift right_shift", (i32(3), u8(3))),
@@ -103,9 +109,11 @@ REDUCTIONS: list[Operation] = [
         (f32(3, 4),),
         (f32(3, 4), -1),
     ),
-    *op.each("sum prod max min mean std var any all", (f32(2, 3, 2), (0, 2)), (bf16(5),), (i32(4),)),
+    *op.each(
+        "sum prod max min mean std var any all", (f32(2, 3, 2), (0, 2)), (bf16(5),), (i32(4),)
+    ),
     *op.each("sum prod mean nansum nanmean", (edges(),), (c64(3),)),
-    *op.each("sum max argmax cumsum", (boolean(4),) , (u8(2, 2),)),
+    *op.each("sum max argmax cumsum", (boolean(4),), (u8(2, 2),)),
     *op.each("sum mean max std", (f32(2, 3),), keepdims=True, axis=1),
     op("sum", f32(4), where=boolean(4), initial=weak(0.5)),
     op("max", f32(4), where=boolean(4), initial=-1.0),
@@ -135,7 +143,9 @@ REDUCTIONS: list[Operation] = [
 
 PRODUCTS: list[Operation] = [
     *op.each("matmul dot inner", (f32(4), f32(4)), (f32(2, 4), f32(4))),
-    *op.each("matmul dot", (f32(3, 4), f32(4, 2)), (bf16(3, 4), bf16(4, 2)), (i32(2, 3), i32(3, 2))),
+    *op.each(
+        "matmul dot", (f32(3, 4), f32(4, 2)), (bf16(3, 4), bf16(4, 2)), (i32(2, 3), i32(3, 2))
+    ),
     *op.each("matmul", (f32(2, 3, 4), f32(4, 2)), (c64(2, 3), c64(3, 2)), (f64(2, 3), f64(3, 2))),
     op("matmul", bf16(2, 3), bf16(3, 2), preferred_element_type=jnp.float32),
     op("matmul", f32(2, 3), f32(3, 2), precision="highest"),
@@ -211,9 +221,19 @@ CREATION: list[Operation] = [
 HIGHER_ORDER: list[Operation] = [
     op("apply_along_axis", jnp.sort, 0, f32(3, 2)),
     op("apply_over_axes", jnp.sum, f32(2, 3, 2), (0, 2)),
-    op("vectorize", f32(2, 3), f32(3), via=lambda f, x, y: f(jnp.dot, signature="(n),(n)->()")(x, y)),
+    op(
+        "vectorize",
+        f32(2, 3),
+        f32(3),
+        via=lambda f, x, y: f(jnp.dot, signature="(n),(n)->()")(x, y),
+    ),
     op("vectorize", f32(2, 1), f32(3), via=lambda f, x, y: f(lambda a, b: a * b + a)(x, y)),
-    op("frompyfunc", f32(3), f32(3), via=lambda f, x, y: f(lambda a, b: a * b, 2, 1, identity=1)(x, y)),
+    op(
+        "frompyfunc",
+        f32(3),
+        f32(3),
+        via=lambda f, x, y: f(lambda a, b: a * b, 2, 1, identity=1)(x, y),
+    ),
     op("frompyfunc", f32(3), via=lambda f, x: f(jnp.add, 2, 1, identity=0).reduce(x)),
     *op.each("add multiply", (f32(3, 2),), via=lambda f, x: f.reduce(x)),
     *op.each("add", (f32(3, 2),), via=lambda f, x: f.accumulate(x)),

@@ -1,6 +1,5 @@
 """The operation table of `jax.numpy`, second part: shapes, indexing, sorting, sets, polynomials."""
 
-import jax.numpy as jnp
 import numpy as np
 
 from .operation import (
@@ -13,11 +12,9 @@ from .operation import (
     f32,
     i32,
     index,
-    invertible,
     ordered,
     positive,
     u8,
-    unit,
     weak,
 )
 
@@ -35,7 +32,9 @@ SHAPES: list[Operation] = [
     op("broadcast_arrays", f32(3, 1), i32(2)),
     op("broadcast_to", f32(3, 1), (2, 3, 4)),
     op("broadcast_to", weak(1.5), (2,)),
-    *op.each("column_stack dstack hstack vstack stack", ([f32(3), f32(3)],), ([f32(2, 2), i32(2, 2)],)),
+    *op.each(
+        "column_stack dstack hstack vstack stack", ([f32(3), f32(3)],), ([f32(2, 2), i32(2, 2)],)
+    ),
     *op.each("concat concatenate", ([f32(2, 3), f32(1, 3)],), ([bf16(2), f32(3)],)),
     op("concatenate", [f32(2, 3), f32(2, 1)], axis=1),
     op("concatenate", [f32(2, 1), f32(3)], axis=None),
@@ -111,7 +110,9 @@ SORTING: list[Operation] = [
     op("lexsort", (i32(5), f32(5))),
     *op.each("partition argpartition", (f32(5), 2), (f32(3, 4), 1)),
     op("top_k", f32(3, 5), 2),
-    *op.each("searchsorted", (ordered(5), f32(3)), (ordered(5), f32(), "right"), (np.arange(4), i32(3))),
+    *op.each(
+        "searchsorted", (ordered(5), f32(3)), (ordered(5), f32(), "right"), (np.arange(4), i32(3))
+    ),
     op("searchsorted", ordered(4), f32(2), method="compare_all"),
     op("digitize", f32(4), ordered(3)),
     op("interp", f32(4), ordered(3), f32(3)),

@@ -31,19 +31,36 @@ KEYS: list[Operation] = [
     op("key_data", raw),
     op("wrap_key_data", raw),
     op("wrap_key_data", np.arange(4, dtype="u4"), impl="rbg"),
-    *op.each("split fold_in", (key(shape=(3,)), 2), via=lambda f, keys, n: jax.vmap(lambda k: f(k, n))(keys)),
+    *op.each(
+        "split fold_in",
+        (key(shape=(3,)), 2),
+        via=lambda f, keys, n: jax.vmap(lambda k: f(k, n))(keys),
+    ),
 ]
 
 DISTRIBUTIONS: list[Operation] = [
-    *op.each("bits cauchy exponential gumbel laplace logistic maxwell normal rademacher uniform", (key(), (2, 3)), (raw, (3,))),
-    *op.each("cauchy exponential gumbel laplace logistic normal uniform", (key(), (3,)), dtype=jnp.bfloat16),
+    *op.each(
+        "bits cauchy exponential gumbel laplace logistic maxwell normal rademacher uniform",
+        (key(), (2, 3)),
+        (raw, (3,)),
+    ),
+    *op.each(
+        "cauchy exponential gumbel laplace logistic normal uniform",
+        (key(), (3,)),
+        dtype=jnp.bfloat16,
+    ),
     *op.each("normal uniform", (key(impl="rbg"), (3,)), (key(impl="unsafe_rbg"), (3,))),
     *op.each("normal uniform", (key(), (3,)), dtype=jnp.float64, x64=True),
     op("normal", key(), (3,), jnp.complex64),
     op("bits", key(), (3,), jnp.uint8),
     op("uniform", key(), (3,), minval=f32(), maxval=positive()),
     *op.each("bernoulli", (key(), 0.3, (4,)), (key(), unit(3)), (raw, unit(2, 3))),
-    *op.each("randint", (key(), (4,), 0, 10), (raw, (3,), i32(low=-9, high=-5), i32(3)), (key(), (3,), 0, 5, jnp.uint8)),
+    *op.each(
+        "randint",
+        (key(), (4,), 0, 10),
+        (raw, (3,), i32(low=-9, high=-5), i32(3)),
+        (key(), (3,), 0, 5, jnp.uint8),
+    ),
     op("ball", key(), 3, 2.0, (2,)),
     *op.each("beta", (key(), positive(3), positive(3)), (raw, 0.5, 2.0, (2,))),
     op("binomial", key(), 5.0, 0.4, (3,)),
@@ -77,7 +94,9 @@ DISTRIBUTIONS: list[Operation] = [
     op("truncated_normal", key(), f32(), positive(low=1.0), (3,)),
     op("wald", key(), positive(3)),
     op("weibull_min", key(), 0.5, 1.5, (3,)),
-    op("normal", key(), via=lambda f, k: jax.vmap(lambda one: f(one, (2,)))(jax.random.split(k, 3))),
+    op(
+        "normal", key(), via=lambda f, k: jax.vmap(lambda one: f(one, (2,)))(jax.random.split(k, 3))
+    ),
 ]
 
 MISSING = {

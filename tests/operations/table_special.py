@@ -1,6 +1,5 @@
 """The operation table of `jax.scipy.special`."""
 
-import jax.numpy as jnp
 import numpy as np
 
 from .operation import Entries, Operation, Table, bf16, c64, edges, f32, i32, positive, unit
@@ -9,8 +8,8 @@ op = Entries("jax.scipy.special")
 
 ENTRIES: list[Operation] = [
     *op.each(
-        "dawsn digamma entr erf erfc erfcx exp1 expi expit gamma gammaln gammasgn i0 i0e i1 i1e log_ndtr "
-        "loggamma ndtr spence",
+        "dawsn digamma entr erf erfc erfcx exp1 expi expit gamma gammaln gammasgn i0 i0e i1 i1e "
+        "log_ndtr loggamma ndtr spence",
         (positive(4),),
     ),
     *op.each("erf erfc expit gammaln ndtr log_ndtr i0e digamma", (edges(),)),
@@ -20,7 +19,9 @@ ENTRIES: list[Operation] = [
     op("erfcinv", positive(4)),
     *op.each("fresnel sici", (f32(4),)),
     op("wofz", c64(3)),
-    *op.each("beta betaln boxcox boxcox1p kl_div rel_entr xlog1py xlogy", (positive(3), positive(3))),
+    *op.each(
+        "beta betaln boxcox boxcox1p kl_div rel_entr xlog1py xlogy", (positive(3), positive(3))
+    ),
     *op.each("xlogy xlog1py", (np.zeros(3, "f4"), f32(3, low=0.0))),
     *op.each("gammainc gammaincc", (positive(3), positive(3))),
     op("betainc", positive(3), positive(3), unit(3), differentiable=(2,)),

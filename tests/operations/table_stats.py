@@ -1,13 +1,11 @@
 """The operation table of `jax.scipy.stats`: every distribution, and the few statistics beside."""
 
 import numpy as np
-import jax.numpy as jnp
 
 from .operation import (
     Entries,
     Operation,
     Table,
-    boolean,
     f32,
     i32,
     key,

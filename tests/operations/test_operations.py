@@ -81,9 +81,7 @@ def test_operation(operation: Operation) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", SWEEP, ids=lambda dtype: dtype.__name__)
-@pytest.mark.parametrize(
-    "operation", [entry for entry in ENTRIES if entry.cast(bool)], ids=by_name
-)
+@pytest.mark.parametrize("operation", [entry for entry in ENTRIES if entry.cast(bool)], ids=by_name)
 def test_operation_in_other_dtypes(operation: Operation, dtype: type) -> None:
     """The same call in every other dtype: equal values or, where JAX refuses, the same refusal."""
     changed = operation.cast(dtype)

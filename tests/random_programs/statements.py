@@ -6,7 +6,7 @@ from .writer import LARGEST, Variable, Writer, size
 
 
 def unary(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     template, bound = w.choose(
         [
             ("jnp.sin({})", 1.0),
@@ -28,8 +28,8 @@ def unary(w: Writer) -> None:
 
 
 def binary(w: Writer) -> None:
-    x = w.float()
-    y = w.float(lambda v: v.shape in ((), x.shape, x.shape[1:]))
+    x = w.some_float()
+    y = w.some_float(lambda v: v.shape in ((), x.shape, x.shape[1:]))
     shape = broadcast(x, y)
     if shape is None:
         x = y
@@ -50,13 +50,15 @@ def binary(w: Writer) -> None:
 
 
 def scalar_arithmetic(w: Writer) -> None:
-    x = w.float()
-    template = w.choose(["{} * 0.7", "2 * {}", "{} + 1", "0.3 - {}", "{} / 3", "{} ** 2", "1 / (2 + {} ** 2)"])
+    x = w.some_float()
+    template = w.choose(
+        ["{} * 0.7", "2 * {}", "{} + 1", "0.3 - {}", "{} / 3", "{} ** 2", "1 / (2 + {} ** 2)"]
+    )
     w.define(template.format(x.name), x.shape, bound=max(2 * x.bound, x.bound**2, x.bound + 1))
 
 
 def identity(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     template = w.choose(
         [
             "{0} * 1",
@@ -89,25 +91,35 @@ def duplicate(w: Writer) -> None:
 
 
 def dead(w: Writer) -> None:
-    x = w.float()
-    w.line(f"_ = jnp.cumsum(jnp.sin({x.name} * 3.0) @ jnp.ones({x.shape[-1:]}))" if x.shape else f"_ = {x.name} + 7")
+    x = w.some_float()
+    w.line(
+        f"_ = jnp.cumsum(jnp.sin({x.name} * 3.0) @ jnp.ones({x.shape[-1:]}))"
+        if x.shape
+        else f"_ = {x.name} + 7"
+    )
 
 
 def reduction(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     if not x.shape:
         return
     axis = int(w.rng.integers(len(x.shape)))
     keep = w.chance(0.4)
     reduced = (*x.shape[:axis], *((1,) if keep else ()), *x.shape[axis + 1 :])
     name, bound = w.choose(
-        [("sum", 3 * x.bound), ("mean", x.bound), ("max", x.bound), ("min", x.bound), ("var", x.bound**2)]
+        [
+            ("sum", 3 * x.bound),
+            ("mean", x.bound),
+            ("max", x.bound),
+            ("min", x.bound),
+            ("var", x.bound**2),
+        ]
     )
     w.define(f"jnp.{name}({x.name}, axis={axis}, keepdims={keep})", reduced, bound=bound)
 
 
 def along_axis(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     if not x.shape:
         return
     axis = int(w.rng.integers(len(x.shape)))
@@ -124,8 +136,12 @@ def along_axis(w: Writer) -> None:
 
 
 def product(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
-    y = w.find("float", lambda v: 1 <= len(v.shape) <= 2 and v.shape[0] == x.shape[-1]) if x.shape else None
+    x = w.some_float(lambda v: bool(v.shape))
+    y = (
+        w.find("float", lambda v: 1 <= len(v.shape) <= 2 and v.shape[0] == x.shape[-1])
+        if x.shape
+        else None
+    )
     if x.shape and y is not None and size(x.shape[:-1]) * size(y.shape[1:]) <= LARGEST:
         w.define(f"{x.name} @ {y.name}", (*x.shape[:-1], *y.shape[1:]), bound=3 * x.bound * y.bound)
     elif len(x.shape) == 2:
@@ -136,7 +152,7 @@ def product(w: Writer) -> None:
 
 
 def reshape(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     shapes = [(size(x.shape),), (1, *x.shape), (*x.shape, 1)]
     if size(x.shape) % 2 == 0:
         shapes.append((2, size(x.shape) // 2))
@@ -145,13 +161,13 @@ def reshape(w: Writer) -> None:
 
 
 def transpose(w: Writer) -> None:
-    x = w.float(lambda v: len(v.shape) > 1)
+    x = w.some_float(lambda v: len(v.shape) > 1)
     order = tuple(int(i) for i in w.rng.permutation(len(x.shape)))
     w.define(f"jnp.transpose({x.name}, {order})", tuple(x.shape[i] for i in order), bound=x.bound)
 
 
 def take(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     if not x.shape:
         return
     n, rest = x.shape[0], x.shape[1:]
@@ -173,7 +189,7 @@ def take(w: Writer) -> None:
 
 
 def update(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     if not x.shape:
         return
     y = w.shaped(x.shape[1:])
@@ -183,7 +199,7 @@ def update(w: Writer) -> None:
 
 
 def join(w: Writer) -> None:
-    x = w.float(lambda v: 0 < size(v.shape) <= LARGEST // 3 and len(v.shape) < 3)
+    x = w.some_float(lambda v: 0 < size(v.shape) <= LARGEST // 3 and len(v.shape) < 3)
     if not x.shape or size(x.shape) > LARGEST // 2:
         return
     y = w.shaped(x.shape)
@@ -194,7 +210,10 @@ def join(w: Writer) -> None:
             (f"jnp.concatenate([{x.name}, {x.name}])", twice),
             (f"jnp.stack([{x.name}, {y}])", (2, *x.shape)),
             (f"jnp.tile({x.name}, {(2,) + (1,) * (len(x.shape) - 1)})", twice),
-            (f"jnp.pad({x.name}, {((0, 1),) + ((0, 0),) * (len(x.shape) - 1)})", (x.shape[0] + 1, *x.shape[1:])),
+            (
+                f"jnp.pad({x.name}, {((0, 1),) + ((0, 0),) * (len(x.shape) - 1)})",
+                (x.shape[0] + 1, *x.shape[1:]),
+            ),
             (f"jnp.roll({x.name}, 1, axis=0)", x.shape),
         ]
     )
@@ -202,35 +221,64 @@ def join(w: Writer) -> None:
 
 
 def integers(w: Writer) -> None:
-    i = w.int()
-    template = w.choose(["({0} + 1) % 5", "({0} * 3) % 7", "{0} // 2", "{0} & 3", "({0} ^ 1) % 6", "{0} * 1", "{0} + 0", "{0} - {0}", "{0} * 0", "jnp.cumsum({0}, axis=None)[-1] % 5", "jnp.argmax({0})"])
+    i = w.some_int()
+    template = w.choose(
+        [
+            "({0} + 1) % 5",
+            "({0} * 3) % 7",
+            "{0} // 2",
+            "{0} & 3",
+            "({0} ^ 1) % 6",
+            "{0} * 1",
+            "{0} + 0",
+            "{0} - {0}",
+            "{0} * 0",
+            "jnp.cumsum({0}, axis=None)[-1] % 5",
+            "jnp.argmax({0})",
+        ]
+    )
     scalar = template.startswith(("jnp.cumsum", "jnp.argmax"))
     w.define(template.format(i.name), () if scalar else i.shape, "int", 7)
 
 
 def booleans(w: Writer) -> None:
-    b = w.bool()
-    template = w.choose(["~{0}", "{0} & True", "{0} | {0}", "jnp.logical_xor({0}, {0})", "jnp.any({0})", "jnp.all({0})"])
-    w.define(template.format(b.name), () if template.startswith(("jnp.any", "jnp.all")) else b.shape, "bool")
+    b = w.some_bool()
+    template = w.choose(
+        [
+            "~{0}",
+            "{0} & True",
+            "{0} | {0}",
+            "jnp.logical_xor({0}, {0})",
+            "jnp.any({0})",
+            "jnp.all({0})",
+        ]
+    )
+    w.define(
+        template.format(b.name),
+        () if template.startswith(("jnp.any", "jnp.all")) else b.shape,
+        "bool",
+    )
 
 
 def convert(w: Writer) -> None:
-    kind = w.choose(["int to float", "bool to float", "bool to int", "float to bool", "float to int"])
+    kind = w.choose(
+        ["int to float", "bool to float", "bool to int", "float to bool", "float to int"]
+    )
     match kind:
         case "int to float":
-            i = w.int()
+            i = w.some_int()
             w.define(f"{i.name}.astype(jnp.float32) / 8", i.shape)
         case "bool to float":
-            b = w.bool()
+            b = w.some_bool()
             w.define(f"{b.name}.astype(jnp.float32)", b.shape)
         case "bool to int":
-            b = w.bool()
+            b = w.some_bool()
             w.define(f"{b.name}.astype(jnp.int32)", b.shape, "int", 1)
         case "float to bool":
-            x = w.float()
+            x = w.some_float()
             w.define(f"{x.name} > 0.05", x.shape, "bool")
         case "float to int":
-            x = w.float(lambda v: bool(v.shape))
+            x = w.some_float(lambda v: bool(v.shape))
             w.define(f"jnp.argmax(jnp.ravel({x.name}))", (), "int", LARGEST)
 
 
@@ -256,7 +304,9 @@ def random_numbers(w: Writer) -> None:
     key = w.find("key")
     if key is None:
         key = w.define(f"jax.random.key({w.scalar_int()})", (), "key")
-    match w.choose(["split", "fold_in", "uniform", "normal", "bernoulli", "randint", "permutation"]):
+    match w.choose(
+        ["split", "fold_in", "uniform", "normal", "bernoulli", "randint", "permutation"]
+    ):
         case "split":
             for half in (0, 1):
                 w.define(f"jax.random.split({key.name})[{half}]", (), "key")
@@ -271,7 +321,7 @@ def random_numbers(w: Writer) -> None:
         case "randint":
             w.define(f"jax.random.randint({key.name}, (3,), 0, 5)", (3,), "int", 5)
         case "permutation":
-            x = w.float(lambda v: bool(v.shape))
+            x = w.some_float(lambda v: bool(v.shape))
             if x.shape:
                 w.define(f"jax.random.permutation({key.name}, {x.name})", x.shape, bound=x.bound)
 

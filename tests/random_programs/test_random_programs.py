@@ -85,9 +85,7 @@ def test_gradient_of_mapped_checkpoint(seed: int) -> None:
     """Transformations stack up on the optimised program."""
     program = printed(seed)
     inputs = program.inputs(seed, batch=(2,))
-    check_transformed(
-        lambda f: gradient(jax.vmap(jax.checkpoint(f))), program, inputs, xl.optimize
-    )
+    check_transformed(lambda f: gradient(jax.vmap(jax.checkpoint(f))), program, inputs, xl.optimize)
 
 
 @pytest.mark.parametrize("seed", SEEDS[2::5])
