@@ -104,7 +104,7 @@ def assert_same(actual: Any, expected: Any, scale: float = 1.0) -> None:
 
 
 def assert_close(got: np.ndarray, want: np.ndarray, scale: float = 1.0, what: str = "") -> None:
-    """Equal to within a few units of rounding at the magnitude of the result; exact for integers."""
+    """Equal to a few units of rounding at the magnitude of the result; exact for integers."""
     if not jnp.issubdtype(want.dtype, jnp.inexact):
         np.testing.assert_array_equal(got, want, what)
         return

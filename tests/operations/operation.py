@@ -20,7 +20,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sample:
-    """An array to be made: its shape and dtype, the range of its values and what is done to them."""
+    """An array to be made: shape, dtype, the range of its values, and what is done to them."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -297,7 +297,7 @@ def _functions(namespace: str) -> list[str]:
 
 
 class Entries:
-    """Makes the entries of one namespace: `op = Entries("jax.numpy"); op("add", f32(3), f32(3))`."""
+    """Makes the entries of one namespace: `Entries("jax.numpy")("add", f32(3), f32(3))`."""
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace

@@ -21,7 +21,10 @@ def over_axis(f: Any, *arrays: Any, **kwargs: Any) -> Any:
 def over_devices(f: Any, *arrays: Any, **kwargs: Any) -> Any:
     """Calls a collective on each of two devices along the mesh axis "i"."""
     spec = PartitionSpec("i")
-    local = lambda *xs: f(*xs, "i", **kwargs)
+
+    def local(*xs: Any) -> Any:
+        return f(*xs, "i", **kwargs)
+
     return jax.shard_map(local, mesh=two_devices(), in_specs=spec, out_specs=spec)(*arrays)
 
 
@@ -237,7 +240,7 @@ def received(precv: Any) -> Any:
 
 def scattered(psum_scatter_start: Any) -> Any:
     """Starts a scattered sum and waits for its end."""
-    return lambda x, name: lax.psum_scatter_done(psum_scatter_start(x, name, tiled=True))
+    return lambda x, name: psum_scatter_start(x, name, tiled=True).done()
 
 
 def exchange(ragged_all_to_all: Any) -> Any:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.spatial.transform import Rotation
 
 from .operation import (
     Entries,
@@ -142,9 +143,7 @@ OTHERS: list[Operation] = [
         "spatial.transform.Slerp",
         f32(3, 4),
         f32(),
-        via=lambda slerp, q, t: slerp.init(
-            np.arange(3.0), jax.scipy.spatial.transform.Rotation.from_quat(q)
-        )(t + 1).as_quat(),
+        via=lambda slerp, q, t: slerp.init(np.arange(3.0), Rotation.from_quat(q))(t + 1).as_quat(),
     ),
 ]
 

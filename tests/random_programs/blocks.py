@@ -12,7 +12,7 @@ def fill(w: Writer, count: int) -> None:
 
 
 def nested_jit(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     p = w.parameter(x.shape, bound=x.bound)
     with w.function([p], closure=w.chance(0.5)) as body:
         fill(body, 3)
@@ -25,13 +25,13 @@ def nested_jit(w: Writer) -> None:
     w.define(f"{result}[0]", x.shape)
     w.define(f"{result}[1] % 9", (), "int", 9)
     if w.chance(0.5):
-        again = w.float(lambda v: v.shape == x.shape)
+        again = w.some_float(lambda v: v.shape == x.shape)
         if again.shape == x.shape and again.bound <= x.bound:
             w.define(f"jax.jit({body.name})({again.name})[0]", x.shape)
 
 
 def branches(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     names = []
     for _ in range(w.choose([2, 2, 3])):
         p = w.parameter(x.shape, bound=x.bound)
@@ -52,7 +52,7 @@ def branches(w: Writer) -> None:
 
 
 def scan(w: Writer) -> None:
-    carry = w.float()
+    carry = w.some_float()
     xs = w.find("float", lambda v: len(v.shape) > 0)
     length = w.choose([0, 1, 3]) if xs is None or w.chance(0.4) else xs.shape[0]
     over = xs is not None and length == xs.shape[0]
@@ -83,7 +83,7 @@ def scan(w: Writer) -> None:
 
 def counted_loop(w: Writer) -> None:
     """A `fori_loop` of known trip count, through which gradients pass."""
-    carry = w.float()
+    carry = w.some_float()
     p, i = w.parameter(carry.shape), w.parameter((), "int", 3)
     with w.function([i, p], closure=w.chance(0.5)) as body:
         fill(body, 2)
@@ -94,7 +94,7 @@ def counted_loop(w: Writer) -> None:
 
 def while_loop(w: Writer) -> None:
     """A loop of unknown trip count: reverse mode cannot enter it, so its inputs are constants."""
-    carry, limit = w.float(), w.scalar_int()
+    carry, limit = w.some_float(), w.scalar_int()
     p, invariant = w.parameter(carry.shape), w.parameter(())
     condition, body_name = w.text.name("f"), w.text.name("f")
     stop = w.choose(
@@ -117,7 +117,7 @@ def while_loop(w: Writer) -> None:
 
 def custom_jvp(w: Writer) -> None:
     """A rule that is not the true derivative, so that losing it would show."""
-    x = w.float()
+    x = w.some_float()
     p = w.parameter(x.shape, bound=x.bound)
     name = w.text.name("f")
     w.line("@jax.custom_jvp")
@@ -134,7 +134,7 @@ def custom_vjp(w: Writer) -> None:
     """As `custom_jvp`, for reverse mode only."""
     if w.text.forward_mode:
         return
-    x = w.float()
+    x = w.some_float()
     p = w.parameter(x.shape, bound=x.bound)
     name = w.text.name("f")
     w.line("@jax.custom_vjp")
@@ -148,7 +148,7 @@ def custom_vjp(w: Writer) -> None:
 
 
 def vmap(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     if not x.shape:
         return
     p = w.parameter(x.shape[1:], bound=x.bound)
@@ -159,7 +159,7 @@ def vmap(w: Writer) -> None:
 
 
 def grad(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     p = w.parameter(x.shape, bound=x.bound)
     with w.function([p], closure=w.chance(0.5)) as body:
         fill(body, 3)

@@ -65,9 +65,9 @@ def random_program(seed: int) -> RandomProgram:
 
 def results(writer: Writer) -> str:
     """A dictionary of results: recent values of every kind, one result twice, a constant."""
-    floats = [writer.float().name for _ in range(3)]
-    last = writer.pool[-1].name
+    floats = [writer.some_float().name for _ in range(3)]
+    last, integer = writer.pool[-1].name, writer.some_int().name
     return (
-        f'{{"floats": ({", ".join(floats)}), "again": {floats[0]}, "int": {writer.int().name}, '
-        f'"bool": {writer.bool().name}, "last": {last}, "none": None, "one": 1.0}}'
+        f'{{"floats": ({", ".join(floats)}), "again": {floats[0]}, "int": {integer}, '
+        f'"bool": {writer.some_bool().name}, "last": {last}, "none": None, "one": 1.0}}'
     )

@@ -6,7 +6,7 @@ from .writer import LARGEST, Variable, Writer, size
 
 
 def unary(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     template, bound = w.choose(
         [
             ("jnp.sin({})", 1.0),
@@ -28,8 +28,8 @@ def unary(w: Writer) -> None:
 
 
 def binary(w: Writer) -> None:
-    x = w.float()
-    y = w.float(lambda v: v.shape in ((), x.shape, x.shape[1:]))
+    x = w.some_float()
+    y = w.some_float(lambda v: v.shape in ((), x.shape, x.shape[1:]))
     shape = broadcast(x, y)
     if shape is None:
         x = y
@@ -50,7 +50,7 @@ def binary(w: Writer) -> None:
 
 
 def scalar_arithmetic(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     template = w.choose(
         ["{} * 0.7", "2 * {}", "{} + 1", "0.3 - {}", "{} / 3", "{} ** 2", "1 / (2 + {} ** 2)"]
     )
@@ -58,7 +58,7 @@ def scalar_arithmetic(w: Writer) -> None:
 
 
 def identity(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     template = w.choose(
         [
             "{0} * 1",
@@ -91,7 +91,7 @@ def duplicate(w: Writer) -> None:
 
 
 def dead(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     w.line(
         f"_ = jnp.cumsum(jnp.sin({x.name} * 3.0) @ jnp.ones({x.shape[-1:]}))"
         if x.shape
@@ -100,7 +100,7 @@ def dead(w: Writer) -> None:
 
 
 def reduction(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     if not x.shape:
         return
     axis = int(w.rng.integers(len(x.shape)))
@@ -119,7 +119,7 @@ def reduction(w: Writer) -> None:
 
 
 def along_axis(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     if not x.shape:
         return
     axis = int(w.rng.integers(len(x.shape)))
@@ -136,7 +136,7 @@ def along_axis(w: Writer) -> None:
 
 
 def product(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     y = (
         w.find("float", lambda v: 1 <= len(v.shape) <= 2 and v.shape[0] == x.shape[-1])
         if x.shape
@@ -152,7 +152,7 @@ def product(w: Writer) -> None:
 
 
 def reshape(w: Writer) -> None:
-    x = w.float()
+    x = w.some_float()
     shapes = [(size(x.shape),), (1, *x.shape), (*x.shape, 1)]
     if size(x.shape) % 2 == 0:
         shapes.append((2, size(x.shape) // 2))
@@ -161,13 +161,13 @@ def reshape(w: Writer) -> None:
 
 
 def transpose(w: Writer) -> None:
-    x = w.float(lambda v: len(v.shape) > 1)
+    x = w.some_float(lambda v: len(v.shape) > 1)
     order = tuple(int(i) for i in w.rng.permutation(len(x.shape)))
     w.define(f"jnp.transpose({x.name}, {order})", tuple(x.shape[i] for i in order), bound=x.bound)
 
 
 def take(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     if not x.shape:
         return
     n, rest = x.shape[0], x.shape[1:]
@@ -189,7 +189,7 @@ def take(w: Writer) -> None:
 
 
 def update(w: Writer) -> None:
-    x = w.float(lambda v: bool(v.shape))
+    x = w.some_float(lambda v: bool(v.shape))
     if not x.shape:
         return
     y = w.shaped(x.shape[1:])
@@ -199,7 +199,7 @@ def update(w: Writer) -> None:
 
 
 def join(w: Writer) -> None:
-    x = w.float(lambda v: 0 < size(v.shape) <= LARGEST // 3 and len(v.shape) < 3)
+    x = w.some_float(lambda v: 0 < size(v.shape) <= LARGEST // 3 and len(v.shape) < 3)
     if not x.shape or size(x.shape) > LARGEST // 2:
         return
     y = w.shaped(x.shape)
@@ -221,7 +221,7 @@ def join(w: Writer) -> None:
 
 
 def integers(w: Writer) -> None:
-    i = w.int()
+    i = w.some_int()
     template = w.choose(
         [
             "({0} + 1) % 5",
@@ -242,7 +242,7 @@ def integers(w: Writer) -> None:
 
 
 def booleans(w: Writer) -> None:
-    b = w.bool()
+    b = w.some_bool()
     template = w.choose(
         [
             "~{0}",
@@ -266,19 +266,19 @@ def convert(w: Writer) -> None:
     )
     match kind:
         case "int to float":
-            i = w.int()
+            i = w.some_int()
             w.define(f"{i.name}.astype(jnp.float32) / 8", i.shape)
         case "bool to float":
-            b = w.bool()
+            b = w.some_bool()
             w.define(f"{b.name}.astype(jnp.float32)", b.shape)
         case "bool to int":
-            b = w.bool()
+            b = w.some_bool()
             w.define(f"{b.name}.astype(jnp.int32)", b.shape, "int", 1)
         case "float to bool":
-            x = w.float()
+            x = w.some_float()
             w.define(f"{x.name} > 0.05", x.shape, "bool")
         case "float to int":
-            x = w.float(lambda v: bool(v.shape))
+            x = w.some_float(lambda v: bool(v.shape))
             w.define(f"jnp.argmax(jnp.ravel({x.name}))", (), "int", LARGEST)
 
 
@@ -321,7 +321,7 @@ def random_numbers(w: Writer) -> None:
         case "randint":
             w.define(f"jax.random.randint({key.name}, (3,), 0, 5)", (3,), "int", 5)
         case "permutation":
-            x = w.float(lambda v: bool(v.shape))
+            x = w.some_float(lambda v: bool(v.shape))
             if x.shape:
                 w.define(f"jax.random.permutation({key.name}, {x.name})", x.shape, bound=x.bound)
 

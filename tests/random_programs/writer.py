@@ -98,36 +98,36 @@ class Writer:
             return None
         return found[max(int(self.rng.integers(len(found))) for _ in range(2))]
 
-    def float(self, suits: Callable[[Variable], bool] = lambda _: True) -> Variable:
-        """A float that suits or, if there is none, any; a constant if there are no floats at all."""
+    def some_float(self, suits: Callable[[Variable], bool] = lambda _: True) -> Variable:
+        """A float that suits or, if there is none, any; a constant if there are no floats."""
         found = self.find("float", suits) or self.find("float")
         return found or self.define("jnp.linspace(-0.5, 0.5, 3)", (3,))
 
-    def int(self) -> Variable:
+    def some_int(self) -> Variable:
         """An integer variable."""
         return self.find("int") or self.define("jnp.arange(3)", (3,), "int", 3)
 
-    def bool(self) -> Variable:
+    def some_bool(self) -> Variable:
         """A boolean variable."""
         found = self.find("bool")
         if found is None:
-            value = self.float()
+            value = self.some_float()
             found = self.define(f"{value.name} > 0.1", value.shape, "bool")
         return found
 
     def scalar_int(self) -> str:
         """An integer scalar, as an expression."""
-        value = self.int()
+        value = self.some_int()
         return value.name if not value.shape else f"jnp.sum({value.name})"
 
     def scalar_bool(self) -> str:
         """A boolean scalar, as an expression."""
-        value = self.bool()
+        value = self.some_bool()
         return value.name if not value.shape else f"jnp.any({value.name})"
 
     def shaped(self, shape: Shape) -> str:
         """A float of exactly this shape, at most 1 in magnitude, as an expression."""
-        value = self.float(lambda v: v.shape == shape)
+        value = self.some_float(lambda v: v.shape == shape)
         expression = value.name
         if value.shape != shape:
             expression = f"jnp.broadcast_to(jnp.mean({value.name}), {shape})"
