@@ -116,7 +116,7 @@ def _evaluate(item: Node, values: list[np.ndarray]) -> Any:
     if item.operation == "convert_element_type":
         return _convert(values[0], item.type.dtype)
     if item.operation == "select_n" and not item.type.shape:
-        return values[1 + int(np.clip(int(values[0]), 0, len(values) - 2))]
+        return values[1 + int(values[0])] if 0 <= int(values[0]) < len(values) - 1 else None
     if item.operation == "clamp" and values[0].dtype.kind in "iu":
         return np.minimum(np.maximum(values[1], values[0]), values[2])
     if item.operation == "reshape" and item["dimensions"] is None:
