@@ -284,7 +284,9 @@ def softplus_scan(x):
 
 
 def branches(x):
-    return lax.cond(x.sum() > 0, jnp.sin, lambda v: lax.while_loop(lambda w: w.sum() < 3, jnp.exp, v), x)
+    return lax.cond(
+        x.sum() > 0, jnp.sin, lambda v: lax.while_loop(lambda w: w.sum() < 3, jnp.exp, v), x
+    )
 
 
 def effects(x):
