@@ -1,5 +1,7 @@
 """Inlining: calls are gone, their names stay as scopes."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -87,7 +89,7 @@ def test_lines_and_names_of_the_users_functions_stay():
     origin = graph.origin(sin)
     assert origin.name == "y"
     assert origin.file == __file__
-    assert origin.line == inner.__wrapped__.__code__.co_firstlineno + 2
+    assert origin.line == inspect.unwrap(inner).__code__.co_firstlineno + 2
 
 
 def test_what_jax_does_inside_its_own_functions_has_the_users_line():
