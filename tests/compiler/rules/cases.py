@@ -317,7 +317,7 @@ MOVEMENT_CASES = [
     fires("reverse twice", "f32[3, 3]", lambda x: reverse(reverse(x, 1), 1), same),
     leaves("reverse twice", "f32[3, 3]", lambda x: reverse(reverse(x, 0), 1)),
     fires("reduce over no axis", "f32[9]", lambda x: total("reduce_sum", x), same),
-    fires("reduce over no axis", "f32[9]", lambda x: total("reduce_max", x), same),
+    fires("reduce over no axis", "i32[9]", lambda x: total("reduce_max", x), same),
     fires("reduce over no axis", "bool[2]", lambda x: total("reduce_and", x), same),
     leaves("reduce over no axis", "f32[9]", lambda x: total("reduce_sum", x, 0)),
     fires("cast of a widening cast", "f32[9]", lambda x: cast(x, "float32"), same),
