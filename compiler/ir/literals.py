@@ -76,7 +76,8 @@ def scalar_literal(value: np.ndarray) -> str:
     if value.dtype == np.bool_ or kind in "iu":
         return repr(value.item())
     if np.issubdtype(value.dtype, np.complexfloating):
-        number = complex(_any_nan(value.real.item()), _any_nan(value.imag.item()))
+        number = complex(value.item())
+        number = complex(_any_nan(number.real), _any_nan(number.imag))
         text = f"complex({float_literal(number.real)}, {float_literal(number.imag)})"
     elif value.dtype in (np.float64, np.float32, np.float16):
         number = _any_nan(float(value))

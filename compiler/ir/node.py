@@ -110,9 +110,10 @@ class _Reference(weakref.ref[Node]):
 
 
 def _forget(reference: Any) -> None:
-    # A new node may have taken the place of the dead one.
-    if _table.get(reference.key) is reference:
-        del _table[reference.key]
+    with _lock:
+        # A new node may have taken the place of the dead one.
+        if _table.get(reference.key) is reference:
+            del _table[reference.key]
 
 
 _table: dict[tuple[Any, ...], _Reference] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xlathe.compiler.ir.graph import Graph, is_effectful
+from xlathe.compiler.ir.graph import Graph, Origin, is_effectful
 from xlathe.compiler.ir.node import Node
 from xlathe.compiler.ir.types import TOKEN, Type
 from xlathe.compiler.ops.primitives import infer_by_jax
@@ -34,10 +34,16 @@ def verify(graph: Graph) -> None:
         for index, item in enumerate(inner.parameters):
             if item.operation != "parameter" or item["index"] != index:
                 raise VerificationError(f"{inner.name}: parameter {index} is {item}.")
+        for item in inner.outputs:
+            if item.operation == "parameter" and item not in known:
+                raise VerificationError(
+                    f"{inner.name}: it returns {item}, no parameter of {inner.name}."
+                )
         for item in inner.nodes:
-            stranger = [s for s in item.inputs if s.operation == "parameter" and s not in known]
-            if stranger:
-                raise _fault(inner, item, f"it reads {stranger[0]}, no parameter of {inner.name}")
+            strangers = [s for s in item.inputs if s.operation == "parameter" and s not in known]
+            if strangers:
+                reason = f"it reads {strangers[0]}, no parameter of {inner.name}"
+                raise _fault(inner, item, reason, strangers)
             reason = _check(item, inferred)
             if reason:
                 raise _fault(inner, item, reason)
@@ -163,16 +169,19 @@ _CHECKS = {
 }
 
 
-def _fault(graph: Graph, item: Node, reason: str) -> VerificationError:
+def _fault(
+    graph: Graph, item: Node, reason: str, strangers: Sequence[Node] = ()
+) -> VerificationError:
     from xlathe.compiler.ir.text import to_text
 
     nodes = graph.nodes
     place = nodes.index(item)
+    names = dict.fromkeys(strangers, Origin(name="foreign"))
     around = Graph(
-        graph.parameters,
+        [*graph.parameters, *strangers],
         nodes[max(0, place - 3) : place + 1],
         name=graph.name,
-        origins=graph.origins,
+        origins={**graph.origins, **names},
     )
     shown = [line for line in to_text(around).splitlines() if line.startswith("    ")][:-1]
     near = "\n".join(shown[-6:])

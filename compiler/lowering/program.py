@@ -107,7 +107,7 @@ def _stored(name: str, constants: Mapping[str, Any]) -> tuple[dict[str, np.ndarr
     values, lines = {}, []
     for key, value in constants.items():
         text = f'arrays["{key}"]'
-        if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        if jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
             implementation = str(jax.random.key_impl(value))
             values[key] = np.asarray(jax.random.key_data(value))
             text = f"jax.random.wrap_key_data({text}, impl={implementation!r})"

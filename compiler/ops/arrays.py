@@ -159,23 +159,32 @@ def _write_iota(item: Node, writer: Writer) -> Expression | None:
     return Expression(f"lax.broadcasted_iota({dtype}, {item['shape']}, {item['dimension']})")
 
 
-def _starts(items: Sequence[Node], writer: Writer) -> str:
+def _starts(items: Sequence[Node], writer: Writer) -> str | None:
+    """The positions of a slice; None where lax refuses a known one, which the primitive clamps."""
+    if any(item.is_constant and int(item.value) < 0 for item in items):
+        return None
     return f"({''.join(f'{writer.operand(item)}, ' for item in items)})"
 
 
 def _write_dynamic_slice(item: Node, writer: Writer) -> Expression | None:
     operand, *starts = item.inputs
+    positions = _starts(starts, writer)
+    if positions is None:
+        return None
     return Expression(
-        f"lax.dynamic_slice({writer.operand(operand)}, {_starts(starts, writer)}, "
+        f"lax.dynamic_slice({writer.operand(operand)}, {positions}, "
         f"{item['slice_sizes']}, allow_negative_indices=False)"
     )
 
 
 def _write_dynamic_update(item: Node, writer: Writer) -> Expression | None:
     operand, update, *starts = item.inputs
+    positions = _starts(starts, writer)
+    if positions is None:
+        return None
     return Expression(
         f"lax.dynamic_update_slice({writer.operand(operand)}, {writer.operand(update)}, "
-        f"{_starts(starts, writer)}, allow_negative_indices=False)"
+        f"{positions}, allow_negative_indices=False)"
     )
 
 

@@ -20,6 +20,11 @@ from xlathe.compiler.passes.everywhere import rewrite_everywhere
 _Fold = Callable[..., Any]
 
 
+def _is_real(dtype: np.dtype) -> bool:
+    """Whether these are integers or NumPy's own floats; float8_e5m2 has their kind, too."""
+    return dtype.kind in "iuf" and dtype.isbuiltin == 1
+
+
 def _divide(left: np.ndarray, right: np.ndarray) -> Any:
     return np.divide(left, right) if left.dtype.kind == "f" else None
 
@@ -28,7 +33,7 @@ def _real(function: _Fold) -> _Fold:
     """Fold for integers and NumPy's own floats, whose arithmetic is the same everywhere."""
 
     def fold(*values: np.ndarray) -> Any:
-        return function(*values) if all(value.dtype.kind in "iuf" for value in values) else None
+        return function(*values) if all(_is_real(value.dtype) for value in values) else None
 
     return fold
 
@@ -38,7 +43,7 @@ def _extreme(function: _Fold) -> _Fold:
         # Which of 0.0 and -0.0 is the greater is not fixed.
         if left.dtype.kind == "f" and np.any((left == 0) & (right == 0)):
             return None
-        return function(left, right) if left.dtype.kind in "iuf" else None
+        return function(left, right) if _is_real(left.dtype) else None
 
     return fold
 
@@ -116,7 +121,7 @@ def _evaluate(item: Node, values: list[np.ndarray]) -> Any:
     if item.operation == "convert_element_type":
         return _convert(values[0], item.type.dtype)
     if item.operation == "select_n" and not item.type.shape:
-        return values[1 + int(np.clip(int(values[0]), 0, len(values) - 2))]
+        return values[1 + int(values[0])] if 0 <= int(values[0]) < len(values) - 1 else None
     if item.operation == "clamp" and values[0].dtype.kind in "iu":
         return np.minimum(np.maximum(values[1], values[0]), values[2])
     if item.operation == "reshape" and item["dimensions"] is None:
@@ -125,7 +130,7 @@ def _evaluate(item: Node, values: list[np.ndarray]) -> Any:
 
 
 def _convert(value: np.ndarray, dtype: np.dtype) -> Any:
-    if value.dtype.kind not in "biuf" or dtype.kind not in "biuf":
+    if not all(kind == np.bool_ or _is_real(kind) for kind in (value.dtype, dtype)):
         return None
     if value.dtype.kind == "f" and dtype.kind in "iu":
         # What a number out of range becomes differs from target to target.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlathe.compiler.ir import Graph, Node, constant, get, is_effectful, node
+from xlathe.compiler.ir import Graph, Node, Type, constant, get, is_effectful, node
 from xlathe.compiler.ir.rewrite import (
     Replacement,
     instantiate,
@@ -119,6 +119,7 @@ def _unroll_scan(item: Node) -> Replacement:
     turns = range(length - 1, -1, -1) if item["reverse"] else range(length)
     for turn in turns:
         slices = [_element(x, turn) for x in xs]
+        carried = _as_types(carried, body.parameter_types[consts : consts + carry])
         values, _ = splice(body, [*inputs[:consts], *carried, *slices], token)
         if token is not None:
             token = values[-1]
@@ -130,10 +131,27 @@ def _unroll_scan(item: Node) -> Replacement:
         if not result.type.is_plain:
             return None
         ys.append(_stack(stack[::-1] if item["reverse"] else stack, result))
+    carried = _as_types(carried, body.result_types[:carry])
     values = [*carried, *ys] if token is None else [*carried, *ys, token]
     if [value.type for value in values] != list(item.types):
         return None
     return _as_values(values)
+
+
+def _as_types(values: Sequence[Node], types: Sequence[Type]) -> list[Node]:
+    """The values with these types: a loop may take a weaker type than it gives."""
+    return [
+        value
+        if value.type is type_ or not value.type.is_plain
+        else make(
+            "convert_element_type",
+            value,
+            new_dtype=type_.dtype,
+            weak_type=type_.weak,
+            sharding=None,
+        )
+        for value, type_ in zip(values, types, strict=True)
+    ]
 
 
 def _element(source: Node, place: int) -> Node:
@@ -210,7 +228,9 @@ def _trim_scan(item: Node, read: set[int]) -> Replacement:
     ]
     results = [body.results[index] for index in (*kept, *ys)]
     if not results:
-        return tuple(item.inputs[consts + i] if i < carry else item for i in range(outputs))
+        return _as_values(
+            [item.inputs[consts + i] if i < carry else item for i in range(outputs)]
+        )
     new_body = with_parameters(body.with_outputs(results), [body.parameters[i] for i in order])
     types = tuple(item.types[index] for index in (*kept, *ys))
     attributes = {
@@ -269,12 +289,13 @@ def _unroll_while(item: Node, options: SimplifyLoops) -> Replacement:
         return fold_node(new) or _RULES(new)
 
     for turn in range(options.max_trips + 1):
+        carry = _as_types(carry, body.parameter_types[second:])
         mapping = dict(zip(condition.parameters, [*item.inputs[:first], *carry], strict=True))
         results, _, _ = instantiate(condition, mapping, change=change)
         if not results[0].is_constant:
             return None
         if not bool(results[0].value):
-            return _as_values(carry)
+            return _as_values(_as_types(carry, item.types))
         if (turn + 1) * len(body.nodes) > options.max_nodes:
             return None
         inputs = [*item.inputs[first : first + second], *carry]

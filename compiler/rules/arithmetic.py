@@ -152,9 +152,8 @@ def _select(item: Node) -> Outcome:
     if all(case is cases[0] for case in cases):
         return _if_same_type(item, cases[0])
     value = known_scalar(which)
-    if value is not None:
-        # A number past the last case chooses the last.
-        return _if_same_type(item, cases[int(np.clip(int(value), 0, len(cases) - 1))])
+    if value is not None and 0 <= int(value) < len(cases):
+        return _if_same_type(item, cases[int(value)])
     known = [known_scalar(case) for case in cases]
     if item.type.dtype == np.bool_ and which.type is item.type and None not in known:
         if known[0] != known[1]:

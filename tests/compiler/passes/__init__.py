@@ -1,0 +1,1 @@
+"""The passes, one file each, and the pipeline that runs them."""
