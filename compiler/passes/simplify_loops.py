@@ -228,9 +228,7 @@ def _trim_scan(item: Node, read: set[int]) -> Replacement:
     ]
     results = [body.results[index] for index in (*kept, *ys)]
     if not results:
-        return _as_values(
-            [item.inputs[consts + i] if i < carry else item for i in range(outputs)]
-        )
+        return _as_values([item.inputs[consts + i] if i < carry else item for i in range(outputs)])
     new_body = with_parameters(body.with_outputs(results), [body.parameters[i] for i in order])
     types = tuple(item.types[index] for index in (*kept, *ys))
     attributes = {
