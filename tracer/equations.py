@@ -63,6 +63,8 @@ _JAX_INTERNALS = tuple(
     os.path.join(_JAX_FOLDER, "_src", name)
     for name in ("core", "custom_derivatives", "linear_util", "interpreters", "api_util", "util")
 )
+# A rule may hold calls with rules of their own, and so on for ever: derivatives of derivatives.
+_MAX_RULE_DEPTH = 3
 _LIBRARY_FUNCTIONS = {"relu": "jax.nn.relu", "relu6": "jax.nn.relu6"}
 
 
@@ -259,6 +261,11 @@ def _structs(types: Sequence[Type]) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak) for t in types]
 
 
+def _holds_exported(graph: Graph) -> bool:
+    """Whether a graph calls an exported program, whose derivative is one more exported program."""
+    return any(item.operation == "call_exported" for item in graph.nodes)
+
+
 def _rule_functions(parameters: dict[str, Any]) -> tuple[int, ...]:
     """Which functions of the user's a custom rule consists of, by identity.
 
@@ -303,6 +310,7 @@ def _read_custom(
         and not equation.effects
         and not equation.params.get("symbolic_zeros")
         and all(type_.extra is None for type_ in (*types, *results))
+        and not any(_holds_exported(inner) for inner in body.graph.walk())
     )
     name, file = _source(jaxpr)
     attributes: dict[str, Any] = {"body": body.graph, "name": name}
@@ -314,6 +322,8 @@ def _read_custom(
         attributes["recursive"] = True
     elif portable and identity in reader.rules_read:
         attributes |= reader.rules_read[identity]
+    elif len(reader.rules_being_read) >= _MAX_RULE_DEPTH:
+        portable = False
     elif portable:
         reader.rules_being_read.add(identity)
         try:
