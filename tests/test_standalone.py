@@ -207,7 +207,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (folder / "in.pickle").write_bytes(pickle.dumps(inputs))
     (folder / "run.py").write_text(_RUNNER)
     command = [sys.executable, "-I", str(folder / "run.py"), str(folder)]
-    environment = {"PATH": os.environ["PATH"], "JAX_PLATFORMS": "cpu"}
+    environment = {name: os.environ[name] for name in os.environ if name.startswith("JAX_")}
     done = subprocess.run(
         command,
         check=False,
