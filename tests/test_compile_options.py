@@ -8,7 +8,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -252,7 +252,7 @@ class Model:
 
 
 def test_methods() -> None:
-    kind: Any = Model
+    kind = cast(Any, Model)
     two, three = kind(2.0), kind(3.0)
     np.testing.assert_allclose(two.method(_X), _X * 2)
     np.testing.assert_allclose(three.method(_X), _X * 3)

@@ -56,7 +56,8 @@ def run(name, args, differentiable):
         floats = [i for i, x in enumerate(flat) if jnp.issubdtype(x.dtype, jnp.floating)]
         split = lambda *a: loss(f, [a[floats.index(i)] if i in floats else x
                                     for i, x in enumerate(flat)])
-        result["gradients"] = jax.grad(split, range(len(floats)))(*[flat[i] for i in floats])
+        gradients = jax.jit(jax.grad(split, range(len(floats))))
+        result["gradients"] = gradients(*[flat[i] for i in floats])
     return jax.tree.map(np.asarray, result)
 
 folder, results = Path(sys.argv[1]), {}
