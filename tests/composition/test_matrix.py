@@ -14,7 +14,7 @@ import pytest
 
 import xlathe as xl
 
-from .checks import assert_same, assert_same_outcome, outcome
+from .checks import Outcome, assert_same, assert_same_outcome, outcome
 from .kinds import KINDS, Function, Kind
 from .transformations import TRANSFORMATIONS
 
