@@ -33,6 +33,7 @@ class NoXlathe:
 
 sys.meta_path.insert(0, NoXlathe())
 warnings.simplefilter("error")
+warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
 import jax, jax.numpy as jnp, numpy as np
 
 try:
