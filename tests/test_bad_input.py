@@ -5,6 +5,7 @@ And a mistake of the compiler's own costs a warning, not the user's program.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,8 @@ import pytest
 from jax import lax
 
 import xlathe as xl
+from xlathe.compiler.passes.normalise import Normalise
+from xlathe.compiler.pipeline import PassFailure
 
 _X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
 
@@ -240,17 +243,13 @@ def test_what_is_not_a_function(value: Any) -> None:
         assert type(_raised(lambda make=make: make(value)(_X))) is type(want)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")
-def test_generators_and_coroutines_are_refused_as_by_jit() -> None:
+@pytest.mark.filterwarnings("ignore:Python iterable type:DeprecationWarning")
+def test_a_generator_is_refused_as_by_jit() -> None:
     def generator(x):
         yield x
 
-    async def coroutine(x):
-        return x
-
-    for f in (generator, coroutine):
-        want = _raised(lambda f=f: jax.jit(f)(_X))
-        assert type(_raised(lambda f=f: xl.compile(f)(_X))) is type(want)
+    want = _raised(lambda: jax.jit(generator)(_X))
+    assert type(_raised(lambda: xl.compile(generator)(_X))) is type(want)
 
 
 def test_a_mistake_leaves_nothing_behind() -> None:
@@ -289,3 +288,88 @@ def test_errors_of_callbacks_reach_the_user() -> None:
     got = _raised(lambda: jax.block_until_ready(xl.compile(f)(_X)))
     assert type(got) is type(want)
     assert "in the callback" in str(got)
+
+
+class _Defect(Exception):
+    """An error that only the compiler can have made."""
+
+
+def _breaks(self, graph):
+    raise _Defect("no such node")
+
+
+def _returns_a_broken_graph(self, graph):
+    return dataclasses.replace(graph, results=())
+
+
+def _program(x):
+    return jax.grad(lambda x: jnp.sum(jnp.tanh(x * 1) ** 2))(x), lax.cumsum(x)
+
+
+@pytest.mark.parametrize("make", [xl.compile, xl.optimize])
+@pytest.mark.parametrize("defect", [_breaks, _returns_a_broken_graph])
+def test_a_failing_pass_is_left_out_with_one_warning(
+    make: Callable[..., Any], defect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XLATHE_STRICT")
+    monkeypatch.setattr(Normalise, "__call__", defect)
+    compiled = make(_program)
+    with pytest.warns(PassFailure if defect is _breaks else UserWarning) as caught:
+        got = compiled(_X)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), got, jax.jit(_program)(_X)
+    )
+    if defect is _breaks:
+        assert "Normalise" in str(caught[0].message)
+        assert "_Defect: no such node" in str(caught[0].message)
+        assert len(caught) == 1
+
+
+@pytest.mark.parametrize("make", [xl.compile, xl.optimize])
+def test_a_failing_pass_raises_in_strict_mode(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLATHE_STRICT", "1")
+    monkeypatch.setattr(Normalise, "__call__", _breaks)
+    with pytest.raises(_Defect, match="no such node"):
+        make(_program)(_X)
+
+
+def test_the_failure_is_in_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XLATHE_STRICT")
+    monkeypatch.setattr(Normalise, "__call__", _breaks)
+    with pytest.warns(PassFailure):
+        traced = xl.compile(_program).trace(_X)
+    assert [record.name for record in traced.passes if record.failure] == ["Normalise"]
+    assert "no such node" in traced.explain()
+
+
+def test_a_failing_printer_leaves_the_program_as_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        raise _Defect("cannot be printed")
+
+    monkeypatch.delenv("XLATHE_STRICT")
+    monkeypatch.setattr("xlathe.runtime.program.lower", fails)
+    with pytest.warns(xl.NotOptimized, match="cannot be printed"):
+        got = xl.compile(_program)(_X)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), got, jax.jit(_program)(_X)
+    )
+    monkeypatch.setenv("XLATHE_STRICT", "1")
+    with pytest.raises(_Defect):
+        xl.compile(_program)(_X)
+
+
+def test_a_failing_printer_does_not_repeat_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def f(x):
+        jax.debug.callback(lambda v: seen.append(float(v)), x[0, 0])
+        return x + 1
+
+    monkeypatch.delenv("XLATHE_STRICT")
+    monkeypatch.setattr(Normalise, "__call__", _breaks)
+    with pytest.warns(PassFailure):
+        xl.compile(f)(_X)
+    jax.effects_barrier()
+    assert seen == [-1.0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -43,7 +45,8 @@ class Recurrent(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        return nn.Dense(3)(nn.RNN(nn.LSTMCell(6))(x)[:, -1])
+        states: Any = nn.RNN(nn.LSTMCell(6))(x)
+        return nn.Dense(3)(states[:, -1])
 
 
 def _check_linen(model: nn.Module, x: jax.Array, labels: jax.Array) -> None:
