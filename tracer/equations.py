@@ -223,7 +223,9 @@ def _read_while(reader: Reader, scope: Any, equation: Any, inputs: Sequence[Node
 
 def _read_cond(reader: Reader, scope: Any, equation: Any, inputs: Sequence[Node]) -> bool:
     branches = [reader.nested(branch) for branch in equation.params["branches"]]
-    if any(branch.lifted for branch in branches):
+    # Only JAX knows to leave out the branches that are meant for other platforms.
+    by_platform = equation.params.get("branches_platforms") is not None
+    if by_platform or any(branch.lifted for branch in branches):
         read_whole(reader, scope, equation, inputs)
         return True
     graphs = tuple(branch.graph for branch in branches)

@@ -33,6 +33,8 @@ def wrapped(left: str, text: str, end: str, indent: str) -> str:
         return line
     inner = indent + "    "
     items = _split(text[opening + 1 : -1])
+    if not items:
+        return line
     # A trailing comma would make a tuple of what only stands in parentheses.
     is_call = opening > 0 and (text[opening - 1].isalnum() or text[opening - 1] in "_)]")
     comma = "," if len(items) > 1 or (is_call and not items[0].startswith("*")) else ""

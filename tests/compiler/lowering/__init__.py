@@ -1,0 +1,1 @@
+"""Lowering: the printed programs, and that they are the graphs they were printed from."""
