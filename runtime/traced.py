@@ -121,6 +121,10 @@ class Compiled(Protocol, Generic[_Arguments, _Result]):
         """Run the compiled program, compiling it if these argument types are new."""
         ...
 
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Bind as a method, as functions do."""
+        ...
+
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """Trace for these arguments, and look inside."""
         ...

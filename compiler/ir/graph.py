@@ -144,7 +144,7 @@ class Graph:
         """The objects in it that have no text form, by the names that its text gives them."""
         from xlathe.compiler.ir.text import collect_objects
 
-        return collect_objects(self)
+        return collect_objects(self)  # pyright: ignore[reportArgumentType]
 
     def with_outputs(self, results: Iterable[Node], effect: Node | None = None) -> Graph:
         """The same parameters and names with other results."""
