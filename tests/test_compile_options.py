@@ -256,7 +256,8 @@ def test_methods() -> None:
     two, three = kind(2.0), kind(3.0)
     np.testing.assert_allclose(two.method(_X), _X * 2)
     np.testing.assert_allclose(three.method(_X), _X * 3)
-    np.testing.assert_allclose(xl.compile(two.static)(_X), _X * 2)
+    recompiled: Any = xl.compile(two.static)
+    np.testing.assert_allclose(recompiled(_X), _X * 2)
     np.testing.assert_allclose(kind.static(_X, y=4.0), _X * 4)
     np.testing.assert_allclose(kind.of_class(_X), _X + 3)
 
