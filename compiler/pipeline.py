@@ -53,6 +53,7 @@ PIPELINE: tuple[Step, ...] = (
     Step(Simplify(), "after folding, which makes the ones and known predicates it looks for"),
     Step(SimplifyBranches(), "once predicates are folded; a taken branch joins the graph"),
     Step(SimplifyLoops(), "once bodies are simple: drop what they carry for nobody, unroll"),
+    Step(FoldConstants(), "again: the turns of an unrolled loop know their index"),
     Step(Simplify(), "again, over what came out of branches and loops"),
 )
 

@@ -88,26 +88,21 @@ class Traced:
 
 def trace(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Traced:
     """Let JAX trace a function. Errors in the function are the user's, and pass through as such."""
-    leaves, tree = jax.tree.flatten((arguments, keywords))
-    result_trees = []
-    paths: list[str] = []
 
-    def flat(*values: Any) -> list[Any]:
-        inner_arguments, inner_keywords = jax.tree.unflatten(tree, values)
-        result = function(*inner_arguments, **inner_keywords)
-        with_paths, result_tree = jax.tree_util.tree_flatten_with_path(result)
-        result_trees.append(result_tree)
-        paths[:] = [jax.tree_util.keystr(path) for path, _ in with_paths]
-        return [leaf for _, leaf in with_paths]
+    # A new object each time: JAX would else answer from its cache, with the closed-over values of
+    # the first call.
+    def fresh(*positional: Any, **named: Any) -> Any:
+        return function(*positional, **named)
 
-    names.name_as(flat, function)
-    jaxpr = jax.make_jaxpr(flat)(*leaves)
+    names.stand_for(fresh, function)
+    jaxpr, shapes = jax.make_jaxpr(fresh, return_shape=True)(*arguments, **keywords)
+    with_paths, result_tree = jax.tree_util.tree_flatten_with_path(shapes)
     return Traced(
         function,
         jaxpr,
-        result_trees[-1],
+        result_tree,
         names.argument_paths(function, arguments, keywords),
-        [f"result{path}" for path in paths],
+        [f"result{jax.tree_util.keystr(path)}" for path, _ in with_paths],
     )
 
 

@@ -198,7 +198,8 @@ def _read_while(reader: Reader, scope: Any, equation: Any, inputs: Sequence[Node
     parameters = equation.params
     condition = reader.nested(parameters["cond_jaxpr"])
     body = reader.nested(parameters["body_jaxpr"])
-    if condition.graph.has_effects:
+    # A condition on a whole batch, as vmap makes it, is more than lax.while_loop takes.
+    if condition.graph.has_effects or condition.graph.result_types[0].shape:
         read_whole(reader, scope, equation, inputs)
         return True
     condition_consts, body_consts = parameters["cond_nconsts"], parameters["body_nconsts"]

@@ -25,12 +25,11 @@ def function_name(function: Callable[..., Any]) -> str:
     return "function" if name == "<lambda>" else identifier(name)
 
 
-def name_as(wrapper: Callable[..., Any], function: Callable[..., Any]) -> None:
-    """Give a wrapper the name of the function it stands for, for JAX's own messages."""
-    name = getattr(function, "__name__", None)
-    if isinstance(name, str):
-        wrapper.__name__ = name
-        wrapper.__qualname__ = getattr(function, "__qualname__", name)
+def stand_for(wrapper: Callable[..., Any], function: Callable[..., Any]) -> None:
+    """Give a wrapper the name, signature and place of a function, for JAX's own messages."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    functools.update_wrapper(wrapper, function, updated=())
 
 
 def argument_paths(

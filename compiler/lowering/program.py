@@ -99,6 +99,8 @@ class Program:
             text += loading
             arrays = target.removesuffix(".py") + ".npz"
             _replace(Path(arrays), lambda file: np.savez(file, allow_pickle=False, **values))
+        # Jitted, it takes NumPy's arrays as JAX would, and runs as fast as it does here.
+        text += f"\n\n{self.name} = jax.jit({self.name})\n"
         _replace(Path(target), lambda file: file.write(text.encode()))
 
 

@@ -68,6 +68,9 @@ def _infix(symbol: str, level: int, bools: bool = False, integers: bool = True) 
 
     def write(item: Node, writer: Writer) -> Expression | None:
         left, right = item.inputs
+        if left.is_constant and right.is_constant:
+            # Python would compute it, and not in these dtypes.
+            return None
         dtype = left.type.dtype
         if not left.type.is_plain or not right.type.is_plain:
             return None
@@ -99,12 +102,15 @@ def _write_division(item: Node, writer: Writer) -> Expression | None:
 
 
 def _write_negation(item: Node, writer: Writer) -> Expression | None:
-    if item.inputs[0].type.is_plain and not _is_bool(item):
+    source = item.inputs[0]
+    if source.type.is_plain and not _is_bool(item) and not source.is_constant:
         return Expression(f"-{writer.operand(item.inputs[0], UNARY)}", UNARY)
     return None
 
 
 def _write_not(item: Node, writer: Writer) -> Expression | None:
+    if item.inputs[0].is_constant:
+        return None
     return Expression(f"~{writer.operand(item.inputs[0], UNARY)}", UNARY)
 
 

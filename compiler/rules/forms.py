@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xlathe.compiler.ir import Node, node
-from xlathe.compiler.ops.build import reshape
+from xlathe.compiler.ops.build import make, reshape
 from xlathe.compiler.ops.elementwise import broadcast_shape
 from xlathe.compiler.rules.rule import Outcome, Rule
 
@@ -21,8 +21,10 @@ def _square(item: Node) -> Outcome:
 
 
 def _add_any(item: Node) -> Outcome:
-    plain = all(source.type.is_plain for source in item.inputs)
-    return node("add", item.inputs, item.type) if plain else None
+    if not all(source.type.is_plain for source in item.inputs):
+        return None
+    added = make("add", *item.inputs)
+    return added if added.type is item.type else None
 
 
 def _scalar_side(item: Node) -> Outcome:

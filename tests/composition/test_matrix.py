@@ -43,13 +43,8 @@ def _named(way: str, f: Function, args: tuple[Any, ...]) -> Any:
 
 
 _REFUSED = [(kind, name) for kind in KINDS for name in sorted(KINDS[kind].refuses)]
-_ENDLESS = pytest.mark.xfail(
-    run=False,
-    reason="an exported function's derivative is again an exported function, and capture reads "
-    "these rules without end",
-)
 _PURE = [
-    pytest.param(kind, name, marks=_ENDLESS if name == "export" else ())
+    (kind, name)
     for kind in KINDS
     for name in TRANSFORMATIONS
     if kind not in _WITH_EFFECTS and name not in KINDS[kind].refuses
