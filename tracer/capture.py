@@ -346,8 +346,8 @@ def freeze(value: Any) -> Any:
     """Make an attribute of a parameter: as it is if it has a hash, else by identity."""
     if isinstance(value, np.ndarray | jax.Array):
         return Opaque(value)
-    if isinstance(value, np.integer):
-        return int(value)
+    if isinstance(value, np.bool_ | np.integer | np.floating):
+        return value.item()
     if type(value) is tuple:
         return tuple(freeze(item) for item in value)
     if hasattr(value, "_fields"):

@@ -6,7 +6,7 @@ import inspect
 import itertools
 import linecache
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,13 +133,14 @@ with jax.numpy.load(__file__.removesuffix(".py") + ".npz") as arrays:
 
 def _replace(path: Path, write: Callable[[Any], Any]) -> None:
     """Write a file so that it is there whole or, if writing fails, as it was."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(unfinished, "wb") as file:
             write(file)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def lower(
