@@ -42,11 +42,12 @@ def test_round_trip(seed: int) -> None:
     """The graph as traced verifies, prints, parses, and lowers to an equal program."""
     program = printed(seed)
     inputs = program.inputs(seed)
-    graph = capture(program.function, *inputs).graph
+    captured = capture(program.function, *inputs)
+    graph = captured.graph
     verify(graph)
     assert parse(to_text(graph), graph.objects()) == graph
-    emitted = lower(graph, name="program")
-    both = jax.jit(lambda *flat: (emitted(*flat), program.function(*flat)))
+    emitted = lower(graph, name="program", constant_count=captured.constant_count)
+    both = jax.jit(lambda *flat: (emitted(*flat, *captured.constants), program.function(*flat)))
     actual, expected = both(*inputs)
     assert_close(actual, jax.tree.leaves(expected))
 
