@@ -33,6 +33,12 @@ class Options:
                 f"got {self.numerics!r}."
             )
 
+    def idle(self) -> dict[str, str]:
+        """The options that made no difference, each with the reason."""
+        if self.numerics == "strict":
+            return {"numerics='strict'": "every rewrite that was tried is exact"}
+        return {}
+
     def steps(self) -> Sequence[Step]:
         """The passes that these options ask for."""
         return PIPELINE

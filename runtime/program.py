@@ -300,7 +300,7 @@ def improve(captured: Captured, options: Options) -> Record:
         for name, value in zip(program.constant_names, captured.constants, strict=True)
         if not isinstance(value, jax.core.Tracer)
     }
-    return Record(captured.graph, graph, passes, program, concrete)
+    return Record(captured.graph, graph, passes, program, concrete, options.idle())
 
 
 def _evaluate(record: Record, captured: Captured, leaves: Sequence[Any]) -> list[Any]:

@@ -28,6 +28,7 @@ class Record:
         passes: what each pass did.
         program: the program printed from it.
         constants: the closed-over arrays whose values are known.
+        idle_options: the options that made no difference, each with the reason.
     """
 
     captured: Graph
@@ -35,6 +36,7 @@ class Record:
     passes: Sequence[PassRecord]
     program: Program
     constants: Mapping[str, Any]
+    idle_options: Mapping[str, str]
 
 
 class Traced:
@@ -104,7 +106,8 @@ class Traced:
 
     def explain(self) -> str:
         """What fired, what nearly did and why not, and the cost before and after, as text."""
-        return explain(self._record.captured, self._record.graph, self._record.passes)
+        record = self._record
+        return explain(record.captured, record.graph, record.passes, record.idle_options)
 
     def lower(self, **options: Any) -> Any:
         """Lower for the given or default devices: a `jax.stages.Lowered`."""

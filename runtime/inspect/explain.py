@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.ir import Graph, Origin
@@ -13,13 +13,19 @@ from xlathe.compiler.pipeline import PassRecord, count_nodes
 _MAX_MISSES = 20
 
 
-def explain(captured: Graph, final: Graph, passes: Sequence[PassRecord]) -> str:
+def explain(
+    captured: Graph,
+    final: Graph,
+    passes: Sequence[PassRecord],
+    idle_options: Mapping[str, str],
+) -> str:
     """Say what each pass did, which rules fired, and which nearly did and why they did not.
 
     Args:
         captured: the graph as traced.
         final: the graph after the passes.
         passes: what each pass did.
+        idle_options: the options that made no difference, each with the reason.
     """
     lines = [
         f"{final.name}: {count_nodes(captured)} nodes as traced, {count_nodes(final)} as it runs",
@@ -37,6 +43,9 @@ def explain(captured: Graph, final: Graph, passes: Sequence[PassRecord]) -> str:
         lines.append(f"  {record.name:<18}{record.seconds * 1000:8.1f} ms  {change}")
         forms = {rule: count for rule, count in record.rules.hits.items()}
         lines.extend(f"    {count:>4} x {rule}" for rule, count in sorted(forms.items()))
+    if idle_options:
+        lines += ["", "options without effect"]
+        lines += [f"  {option}: {reason}" for option, reason in idle_options.items()]
     misses = _misses(passes)
     if misses:
         lines += ["", "not done, and why", *misses]
