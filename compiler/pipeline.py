@@ -35,10 +35,18 @@ class Pass(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """A pass and why it stands where it stands."""
+    """A pass and why it stands where it stands.
+
+    Attributes:
+        transform: the pass.
+        reason: why it stands there.
+        again: whether it only goes over what the passes since the first `Simplify` have made, and
+            is left out where they made nothing.
+    """
 
     transform: Pass
     reason: str
+    again: bool = False
 
     @property
     def name(self) -> str:
@@ -53,8 +61,8 @@ PIPELINE: tuple[Step, ...] = (
     Step(Simplify(), "after folding, which makes the ones and known predicates it looks for"),
     Step(SimplifyBranches(), "once predicates are folded; a taken branch joins the graph"),
     Step(SimplifyLoops(), "once bodies are simple: drop what they carry for nobody, unroll"),
-    Step(FoldConstants(), "again: the turns of an unrolled loop know their index"),
-    Step(Simplify(), "again, over what came out of branches and loops"),
+    Step(FoldConstants(), "again: the turns of an unrolled loop know their index", again=True),
+    Step(Simplify(), "again, over what came out of branches and loops", again=True),
 )
 
 
@@ -138,7 +146,10 @@ def run_passes(
         The final graph, and a record of each pass.
     """
     records: list[PassRecord] = []
+    settled: Graph | None = None
     for place, step in enumerate(steps):
+        if step.again and graph is settled:
+            continue
         started = time.perf_counter()
         failure = ""
         log = RuleLog()
@@ -163,4 +174,6 @@ def run_passes(
         for observer in observers:
             observer(place, record)
         graph = after
+        if isinstance(step.transform, Simplify):
+            settled = graph
     return graph, records

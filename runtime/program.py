@@ -306,12 +306,15 @@ def improve(captured: Captured, options: Options) -> Record:
 def _evaluate(record: Record, captured: Captured, leaves: Sequence[Any]) -> list[Any]:
     program: Program = record.program
     values = (*leaves, *captured.constants)
-    if is_strict() or not any(isinstance(leaf, jax.core.Tracer) for leaf in values):
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in values):
         # Run by JAX at once, an error is the user's, a callback's or a NaN check's.
         return program(*values)
     try:
-        return program(*values)
+        with _garbage_kept():
+            return program(*values)
     except Exception as error:
+        if is_strict():
+            raise
         _warn_not_optimized(captured.graph.name, error)
         return captured.evaluate(*leaves)
 
