@@ -76,7 +76,8 @@ def test_every_step_is_a_frozen_pass_with_a_reason():
 
 def test_records_follow_each_other():
     graph, records = run_passes(GRAPH)
-    assert [record.name for record in records] == [step.name for step in PIPELINE]
+    # No branch or loop is there to make work for a second round.
+    assert [r.name for r in records] == [step.name for step in PIPELINE if not step.again]
     assert records[0].before is GRAPH
     for before, after in itertools.pairwise(records):
         assert after.before is before.after
