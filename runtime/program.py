@@ -17,8 +17,6 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import jax
 import jax.core
-import jax.numpy as jnp
-import numpy as np
 
 from xlathe.compiler.lowering import Program, lower
 from xlathe.compiler.pipeline import is_strict, run_passes
@@ -188,7 +186,7 @@ class _Optimizer:
             # Whoever disables jit wants to step through their own code.
             return self.function(*arguments, **keywords)
         function, dynamic, named = self._bound(arguments, keywords)
-        leaves = [_as_array(leaf) for leaf in jax.tree.leaves((dynamic, named))]
+        leaves = jax.tree.leaves((dynamic, named))
         traced = trace(function, *dynamic, **named)
         try:
             with _garbage_kept():
@@ -249,13 +247,6 @@ class _Optimizer:
         self.records[key] = record
         while len(self.records) > _MAX_RECORDS:
             del self.records[next(iter(self.records))]
-
-
-def _as_array(leaf: Any) -> Any:
-    """An argument as JAX sees it: NumPy would compute with its own arrays by its own rules."""
-    if isinstance(leaf, np.ndarray | np.generic | bool | int | float | complex):
-        return jnp.asarray(leaf)
-    return leaf
 
 
 @contextmanager

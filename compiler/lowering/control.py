@@ -41,13 +41,14 @@ def _plain(emitter: FunctionEmitter, graph: Graph, name: str = "") -> str:
 
 def _write_call(emitter: FunctionEmitter, item: Node) -> Written:
     function = _plain(emitter, item["body"], item["name"])
-    return _apply(function, emitter.operands(emitter.inputs(item))), "bare"
+    return _apply(function, emitter.arrays(emitter.inputs(item))), "bare"
 
 
 def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
     body: Graph = item["body"]
     consts, carry = item["consts"], item["carry"]
-    operands = emitter.operands(emitter.inputs(item))
+    inputs = emitter.inputs(item)
+    operands = [*emitter.arrays(inputs[:consts]), *emitter.operands(inputs[consts:])]
     signature = Signature(
         consts,
         (
@@ -79,7 +80,8 @@ def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
 
 def _write_while(emitter: FunctionEmitter, item: Node) -> Written:
     first, second = item["condition_consts"], item["body_consts"]
-    operands = emitter.operands(emitter.inputs(item))
+    inputs, split = emitter.inputs(item), first + second
+    operands = [*emitter.arrays(inputs[:split]), *emitter.operands(inputs[split:])]
     carry = operands[first + second :]
     group = whole_group("carry", len(carry))
     condition = emitter.module.function(item["condition"], Signature(first, (group,)), "condition")
@@ -126,7 +128,7 @@ def _policy_text(emitter: FunctionEmitter, policy: Any) -> str:
 
 def _write_checkpoint(emitter: FunctionEmitter, item: Node) -> Written:
     function = _plain(emitter, item["body"], "checkpointed")
-    operands = emitter.operands(emitter.inputs(item))
+    operands = emitter.arrays(emitter.inputs(item))
     prevent_cse = item["prevent_cse"]
     if not item["differentiated"]:
         options = [f"prevent_cse={prevent_cse}"] if prevent_cse is not True else []
@@ -248,7 +250,7 @@ def _write_custom_vjp(emitter: FunctionEmitter, item: Node) -> Written:
 
 
 def _write_linear_solve(emitter: FunctionEmitter, item: Node) -> Written:
-    operands = emitter.operands(item.inputs)
+    operands = emitter.arrays(item.inputs)
     consts = []
     for length in item["const_lengths"]:
         consts.append(operands[:length])

@@ -240,6 +240,17 @@ class FunctionEmitter:
         """The texts of several inputs, for use as arguments."""
         return [self.operand(item) for item in items]
 
+    def arrays(self, items: Sequence[Node]) -> list[str]:
+        """The texts of several inputs, for a function of the module itself.
+
+        JAX turns the numbers that its own functions are given into arrays; the module's expect
+        arrays.
+        """
+        return [
+            f"jnp.asarray({self.operand(item)})" if item.is_constant else self.operand(item)
+            for item in items
+        ]
+
     def _statement(self, item: Node) -> None:
         origin = self.graph.origin(item)
         if origin.file:

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.core
+import jax.numpy as jnp
 import numpy as np
 
 from xlathe.compiler.ir import Graph
@@ -59,7 +60,7 @@ class Program:
             arguments = arguments[:split]
         # The text relies on NumPy's promotion, whatever the user forbids in code of their own.
         with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-            result = self.function(*arguments, **values)
+            result = self.function(*map(_as_array, arguments), **values)
         return [result] if self.result_count == 1 else list(result)
 
     @property
@@ -102,6 +103,13 @@ class Program:
         # Jitted, it takes NumPy's arrays as JAX would, and runs as fast as it does here.
         text += f"\n\n{self.name} = jax.jit({self.name})\n"
         _replace(Path(target), lambda file: file.write(text.encode()))
+
+
+def _as_array(leaf: Any) -> Any:
+    """An argument as JAX sees it: NumPy would compute with its own arrays by its own rules."""
+    if isinstance(leaf, np.ndarray | np.generic | bool | int | float | complex):
+        return jnp.asarray(leaf)
+    return leaf
 
 
 def _stored(name: str, constants: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], str]:
