@@ -241,7 +241,7 @@ class _Optimizer:
     def _signature(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         by_number, by_name = self.static.split(arguments, keywords)
         dynamic = tuple(None if i in by_number else v for i, v in enumerate(arguments))
-        named = {name: None if name in by_name else v for name, v in keywords.items()}
+        named = {name: value for name, value in keywords.items() if name not in by_name}
         leaves, tree = jax.tree.flatten((dynamic, named))
         static = (*sorted(by_number.items()), *sorted(by_name.items()))
         logged = is_logging_recompiles()
