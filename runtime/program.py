@@ -20,10 +20,16 @@ import jax.core
 
 from xlathe.compiler.lowering import Program, lower
 from xlathe.compiler.pipeline import is_strict, run_passes
-from xlathe.runtime.inspect.observers import active_observers, log_recompile
+from xlathe.runtime.inspect.observers import (
+    Signature,
+    active_observers,
+    is_logging_recompiles,
+    log_recompile,
+)
 from xlathe.runtime.options import Options, split_options
 from xlathe.runtime.traced import Compiled, Record, Traced
 from xlathe.tracer.capture import Captured, UnsupportedProgram, read, trace
+from xlathe.tracer.names import argument_paths
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Arguments = ParamSpec("_Arguments")
@@ -233,16 +239,18 @@ class _Optimizer:
     def _signature(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         by_number, by_name = self.static.split(arguments, keywords)
         dynamic = tuple(None if i in by_number else v for i, v in enumerate(arguments))
-        named = {name: None if name in by_name else v for name, v in keywords.items()}
+        named = {name: value for name, value in keywords.items() if name not in by_name}
         leaves, tree = jax.tree.flatten((dynamic, named))
-        types = tuple(str(jax.typeof(leaf)) + str(_is_weak(leaf)) for leaf in leaves)
-        return tree, types, tuple(sorted(by_number.items())), tuple(sorted(by_name.items()))
+        static = (*sorted(by_number.items()), *sorted(by_name.items()))
+        logged = is_logging_recompiles()
+        paths = tuple(argument_paths(self.function, dynamic, named)) if logged else ()
+        return Signature(tree, tuple(str(jax.typeof(leaf)) for leaf in leaves), static, paths)
 
     def _remember(
         self, arguments: tuple[Any, ...], keywords: dict[str, Any], record: Record
     ) -> None:
         key = self._signature(arguments, keywords)
-        log_recompile(self.function, [known[:2] for known in self.records], key[:2])
+        log_recompile(self.function, list(self.records), key)
         self.records.pop(key, None)
         self.records[key] = record
         while len(self.records) > _MAX_RECORDS:
@@ -259,10 +267,6 @@ def _garbage_kept() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _is_weak(leaf: Any) -> bool:
-    return bool(getattr(jax.typeof(leaf), "weak_type", False))
 
 
 def _without(

@@ -172,6 +172,7 @@ class Reader:
         self._graphs: dict[int, tuple[Any, ReadGraph]] = {}
         self._sources: dict[Any, Origin] = {}
         self.rules_being_read: set[Any] = set()
+        self.rules_recurring: set[Any] = set()
         self.rules_read: dict[Any, dict[str, Any]] = {}
         self._order = 0
 
@@ -183,6 +184,10 @@ class Reader:
             raise UnsupportedProgram(f"The type {aval} has no hash.") from None
         if found is None:
             found = self._types[aval] = type_of_aval(aval)
+            if _is_wide(found) and not jax.config.read("jax_enable_x64"):
+                raise UnsupportedProgram(
+                    f"The function turns 64-bit numbers on for a part of it, which has a {found}."
+                )
         return found
 
     def nested(self, jaxpr: Any, name: str = "") -> ReadGraph:
@@ -340,6 +345,10 @@ def type_of_aval(aval: Any) -> Type:
     plain = jax.core.ShapedArray(shape, dtype, weak_type=bool(getattr(aval, "weak_type", False)))
     extra = None if plain == aval else aval
     return make_type(tuple(shape), dtype, plain.weak_type, extra)
+
+
+def _is_wide(type_: Type) -> bool:
+    return type_.is_plain and type_.dtype.name in ("int64", "uint64", "float64", "complex128")
 
 
 def freeze(value: Any) -> Any:

@@ -31,6 +31,7 @@ class Reader(Protocol):
     """What reading an equation asks of the reader of the program around it."""
 
     rules_being_read: set[Any]
+    rules_recurring: set[Any]
     rules_read: dict[Any, dict[str, Any]]
 
     def type(self, aval: Any) -> Type:
@@ -269,12 +270,12 @@ def _holds_exported(graph: Graph) -> bool:
     return any(item.operation == "call_exported" for item in graph.nodes)
 
 
-def _rule_functions(parameters: dict[str, Any]) -> tuple[int, ...]:
-    """Which functions of the user's a custom rule consists of, by identity.
+def _rule_parts(parameters: dict[str, Any]) -> tuple[Opaque, ...]:
+    """What a custom rule consists of: the user's functions, and the static arguments given to them.
 
-    Two calls with the same body and the same rule functions are calls of the same function.
+    Two calls with the same body and the same parts are calls of the same function.
     """
-    found: dict[int, None] = {}
+    found: dict[Opaque, None] = {}
     seen: set[int] = set()
     stack = [parameters.get(key) for key in ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd")]
     while stack:
@@ -283,14 +284,18 @@ def _rule_functions(parameters: dict[str, Any]) -> tuple[int, ...]:
             continue
         seen.add(id(item))
         code = getattr(item, "__code__", None)
-        if code is not None and not code.co_filename.startswith(_JAX_INTERNALS):
-            found[id(item)] = None
-            continue
-        stack.append(getattr(item, "f", None) or getattr(item, "func", None))
-        for cell in getattr(item, "__closure__", None) or ():
-            content = cell.cell_contents
-            if callable(content):
-                stack.append(content)
+        if isinstance(item, tuple | list):
+            stack.extend(item)
+        elif type(item).__name__ in ("Unhashable", "Hashable"):
+            # So JAX wraps a static argument.
+            found[Opaque(item.val)] = None
+        elif hasattr(item, "call_wrapped"):
+            stack.append(item.f)
+            stack.extend(arguments for _, arguments in item.transforms)
+        elif code is not None and code.co_filename.startswith(_JAX_INTERNALS):
+            stack.extend(cell.cell_contents for cell in item.__closure__ or ())
+        elif callable(item):
+            found[Opaque(item)] = None
     return tuple(found)
 
 
@@ -317,12 +322,13 @@ def _read_custom(
     )
     name, file = _source(jaxpr)
     attributes: dict[str, Any] = {"body": body.graph, "name": name}
-    identity = (operation, body.graph, _rule_functions(equation.params))
+    identity = (operation, body.graph, _rule_parts(equation.params))
     if portable and file.startswith(_JAX_FOLDER) and name in _LIBRARY_FUNCTIONS:
         attributes["library"] = _LIBRARY_FUNCTIONS[name]
     elif portable and identity in reader.rules_being_read:
         # A rule that calls its own function: in the emitted program it does the same by name.
         attributes["recursive"] = True
+        reader.rules_recurring.add(identity)
     elif portable and identity in reader.rules_read:
         attributes |= reader.rules_read[identity]
     elif len(reader.rules_being_read) >= _MAX_RULE_DEPTH:
@@ -339,9 +345,13 @@ def _read_custom(
                 read = reader.nested(value)
                 portable = portable and not read.lifted and not read.graph.has_effects
                 attributes[key] = read.graph
-            reader.rules_read[identity] = {key: attributes[key] for key in traced}
+            reader.rules_recurring.discard(identity)
+            # What calls a function whose rule is being read means nothing outside of that rule.
+            if portable and not reader.rules_recurring:
+                reader.rules_read[identity] = {key: attributes[key] for key in traced}
         finally:
             reader.rules_being_read.discard(identity)
+            reader.rules_recurring.discard(identity)
     if not portable:
         read_whole(reader, scope, equation, inputs)
         return True

@@ -41,14 +41,14 @@ def _plain(emitter: FunctionEmitter, graph: Graph, name: str = "") -> str:
 
 def _write_call(emitter: FunctionEmitter, item: Node) -> Written:
     function = _plain(emitter, item["body"], item["name"])
-    return _apply(function, emitter.arrays(emitter.inputs(item))), "bare"
+    return _apply(function, emitter.arguments(emitter.inputs(item))), "bare"
 
 
 def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
     body: Graph = item["body"]
     consts, carry = item["consts"], item["carry"]
     inputs = emitter.inputs(item)
-    operands = [*emitter.arrays(inputs[:consts]), *emitter.operands(inputs[consts:])]
+    operands = [*emitter.arguments(inputs[:consts]), *emitter.operands(inputs[consts:])]
     signature = Signature(
         consts,
         (
@@ -63,7 +63,7 @@ def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
     function = emitter.module.function(body, signature)
     xs = operands[consts + carry :]
     arguments = [
-        _with_consts(function, operands[:consts]),
+        _with_consts(function, emitter.arguments(item.inputs[:consts])),
         pack(operands[consts : consts + carry]),
         pack(xs, empty="None"),
     ]
@@ -81,7 +81,7 @@ def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
 def _write_while(emitter: FunctionEmitter, item: Node) -> Written:
     first, second = item["condition_consts"], item["body_consts"]
     inputs, split = emitter.inputs(item), first + second
-    operands = [*emitter.arrays(inputs[:split]), *emitter.operands(inputs[split:])]
+    operands = [*emitter.arguments(inputs[:split]), *emitter.operands(inputs[split:])]
     carry = operands[first + second :]
     group = whole_group("carry", len(carry))
     condition = emitter.module.function(item["condition"], Signature(first, (group,)), "condition")
@@ -89,8 +89,8 @@ def _write_while(emitter: FunctionEmitter, item: Node) -> Written:
     return _apply(
         "lax.while_loop",
         [
-            _with_consts(condition, operands[:first]),
-            _with_consts(body, operands[first : first + second]),
+            _with_consts(condition, emitter.arguments(item.inputs[:first])),
+            _with_consts(body, emitter.arguments(item.inputs[first : first + second])),
             pack(carry),
         ],
     ), "bare"
@@ -128,7 +128,7 @@ def _policy_text(emitter: FunctionEmitter, policy: Any) -> str:
 
 def _write_checkpoint(emitter: FunctionEmitter, item: Node) -> Written:
     function = _plain(emitter, item["body"], "checkpointed")
-    operands = emitter.arrays(emitter.inputs(item))
+    operands = emitter.arguments(emitter.inputs(item))
     prevent_cse = item["prevent_cse"]
     if not item["differentiated"]:
         options = [f"prevent_cse={prevent_cse}"] if prevent_cse is not True else []
@@ -182,7 +182,7 @@ def _custom_name(emitter: FunctionEmitter, item: Node) -> tuple[str, bool]:
 
 
 def _write_custom_jvp(emitter: FunctionEmitter, item: Node) -> Written:
-    operands = emitter.operands(item.inputs)
+    operands = emitter.arguments(item.inputs)
     library = item.attributes.get("library")
     if library is not None:
         return _apply(library, operands), "bare"
@@ -246,11 +246,11 @@ def _write_custom_vjp(emitter: FunctionEmitter, item: Node) -> Written:
         first = module.function(forward, forward_signature, f"{name}_forward")
         second = module.function(backward, backward_signature, f"{name}_backward")
         module.functions.append(f"{name}.defvjp({first}, {second})")
-    return _apply(name, emitter.operands(item.inputs)), "bare"
+    return _apply(name, emitter.arguments(item.inputs)), "bare"
 
 
 def _write_linear_solve(emitter: FunctionEmitter, item: Node) -> Written:
-    operands = emitter.arrays(item.inputs)
+    operands = emitter.arguments(item.inputs)
     consts = []
     for length in item["const_lengths"]:
         consts.append(operands[:length])

@@ -240,16 +240,13 @@ class FunctionEmitter:
         """The texts of several inputs, for use as arguments."""
         return [self.operand(item) for item in items]
 
-    def arrays(self, items: Sequence[Node]) -> list[str]:
-        """The texts of several inputs, for a function of the module itself.
-
-        JAX turns the numbers that its own functions are given into arrays; the module's expect
-        arrays.
-        """
-        return [
-            f"jnp.asarray({self.operand(item)})" if item.is_constant else self.operand(item)
-            for item in items
-        ]
+    def arguments(self, items: Sequence[Node]) -> list[str]:
+        """The same for a function of the program's own, which takes arrays, no Python numbers."""
+        texts = self.operands(items)
+        for place, item in enumerate(items):
+            if item.is_constant and item.type.weak and _bare_number(item) == texts[place]:
+                texts[place] = f"jnp.asarray({texts[place]})"
+        return texts
 
     def _statement(self, item: Node) -> None:
         origin = self.graph.origin(item)

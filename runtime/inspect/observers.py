@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,29 +76,56 @@ def _log_pass(place: int, record: PassRecord) -> None:
     )
 
 
-def log_recompile(
-    function: Callable[..., Any], known: Sequence[tuple[Any, Any]], new: tuple[Any, Any]
-) -> None:
+@dataclass(frozen=True)
+class Signature:
+    """What a function is traced anew for: what differs in it is why.
+
+    Attributes:
+        tree: the structure of the arguments.
+        types: the types of their leaves.
+        static: the static arguments, by position or name.
+        paths: how the user reaches each leaf; known only where recompiles are logged.
+    """
+
+    tree: Any
+    types: tuple[str, ...]
+    static: tuple[tuple[int | str, Any], ...]
+    paths: tuple[str, ...] = field(default=(), compare=False)
+
+
+def is_logging_recompiles() -> bool:
+    """Whether `XLATHE_LOG=recompiles` asks why functions are traced again."""
+    return "recompiles" in _requested_logs()
+
+
+def log_recompile(function: Callable[..., Any], known: Sequence[Signature], new: Signature) -> None:
     """Say why a function is traced again, where `XLATHE_LOG=recompiles` asks.
 
     Args:
         function: the function.
-        known: the structures and types of the arguments for which it was traced before.
-        new: those for which it is traced now.
+        known: the signatures for which it was traced before.
+        new: the one for which it is traced now.
     """
-    if "recompiles" not in _requested_logs() or not known or new in known:
+    if not is_logging_recompiles() or not known or new in known:
         return
     _log_to_stderr()
-    tree, types = new
-    last_tree, last_types = known[-1]
-    name = getattr(function, "__name__", repr(function))
-    if tree != last_tree:
-        change = f"different input pytree: now {tree} and before {last_tree}"
-    else:
+    last = known[-1]
+    if new.tree != last.tree:
+        change = f"different input pytree: now {new.tree} and before {last.tree}"
+    elif new.types != last.types:
         changes = [
-            f"at argument {index}, now {now} and before {before}"
-            for index, (now, before) in enumerate(zip(types, last_types, strict=True))
+            f"at {path}, now {now} and before {before}"
+            for path, now, before in zip(new.paths, new.types, last.types, strict=True)
             if now != before
         ]
         change = "different input types: " + "; ".join(changes)
+    else:
+        now, before = (dict(signature.static) for signature in (new, last))
+        changes = [
+            f"at {name}, now {now.get(name)!r} and before {before.get(name)!r}"
+            for name in now | before
+            if now.get(name) != before.get(name)
+        ]
+        change = "different static arguments: " + "; ".join(changes)
+    name = getattr(function, "__name__", repr(function))
     _logger.info("%s is traced again, %s", name, change)

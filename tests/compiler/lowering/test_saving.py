@@ -83,7 +83,7 @@ def test_saved_keys(tmp_path: Path):
         return jax.vmap(jax.random.normal)(KEYS) + x
 
     traced_program(f, A).save(tmp_path / "f.py")
-    np.testing.assert_array_equal(load(tmp_path / "f.py").f(A), jax.jit(f)(A))
+    np.testing.assert_allclose(load(tmp_path / "f.py").f(A), f(A), rtol=1e-5)
 
 
 def test_a_program_with_objects_is_not_saved(tmp_path: Path):

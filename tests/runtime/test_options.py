@@ -1,0 +1,56 @@
+"""Options: which are xlathe's, which are jit's, and what is said of the others."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import jax
+import pytest
+
+import xlathe as xl
+from xlathe.runtime.options import Options, split_options
+
+
+def test_options_are_parted():
+    own, for_jit = split_options({"numerics": "strict", "static_argnums": 1, "inline": True})
+    assert own == Options(numerics="strict")
+    assert for_jit == {"static_argnums": 1, "inline": True}
+
+
+def test_every_option_of_jit_is_taken():
+    for name in list(inspect.signature(jax.jit).parameters)[1:]:
+        assert split_options({name: None}) == (Options(), {name: None})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"static_argnum": 1}, r"'static_argnum'\. Did you mean 'static_argnums'\?"),
+        ({"numeric": "strict"}, r"'numeric'\. Did you mean 'numerics'\?"),
+        ({"colour": 1}, r"'colour'\. The options are: numerics, in_shardings"),
+        ({"function": 1}, r"'function'\. "),
+    ],
+)
+def test_an_unknown_option_is_refused_with_the_known_ones(options: dict[str, Any], message: str):
+    with pytest.raises(TypeError, match=f"Unknown option {message}"):
+        split_options(options)
+    with pytest.raises(TypeError, match=f"Unknown option {message}"):
+        xl.compile(lambda x: x, **options)
+
+
+def test_optimize_takes_none_of_jits_options():
+    with pytest.raises(TypeError, match=r"'static_argnums'\. The options are: numerics\."):
+        xl.optimize(lambda x: x, static_argnums=0)
+
+
+@pytest.mark.parametrize("value", ["exact", "", None, 1, "Strict"])
+def test_numerics_takes_its_classes_only(value: Any):
+    with pytest.raises(ValueError, match="must be one of 'relaxed', 'strict', got"):
+        Options(numerics=value)
+
+
+def test_options_without_effect_are_known():
+    assert not Options().idle()
+    assert list(Options(numerics="strict").idle()) == ["numerics='strict'"]
+    assert Options().steps()
