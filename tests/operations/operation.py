@@ -70,6 +70,9 @@ class Key:
         return jax.random.split(key, self.shape) if self.shape else key
 
 
+HAS_NEXTAFTER_GRADIENT = jax.__version_info__ >= (0, 12)
+"""JAX 0.12 differentiates `nextafter`, and refused to before."""
+
 weak = Weak
 key = Key
 

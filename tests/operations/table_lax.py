@@ -9,6 +9,7 @@ from jax import lax
 
 from . import table_lax_structured
 from .operation import (
+    HAS_NEXTAFTER_GRADIENT,
     Entries,
     Operation,
     Sample,
@@ -56,7 +57,7 @@ ELEMENTWISE: list[Operation] = [
     *op.each("add sub mul div pow", (c64(3), c64(3))),
     *op.each("add mul", (f32(2), weak(2.0)), (weak(1), weak(2))),
     op("pow", f32(3), i32(3, low=0)),
-    *op.each("nextafter", (f32(3), f32(3)), differentiable=False),
+    *op.each("nextafter", (f32(3), f32(3)), differentiable=HAS_NEXTAFTER_GRADIENT),
     *op.each("integer_pow", (f32(3), 3), (f32(3), -2), (i32(3), 2), (c64(2), 3)),
     op("complex", f32(3), f32(3)),
     *op.each("bitwise_and bitwise_or bitwise_xor", (i32(3), i32(3)), (boolean(3), boolean(3))),

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import table_numpy_shapes
 from .operation import (
+    HAS_NEXTAFTER_GRADIENT,
     Entries,
     Operation,
     Table,
@@ -44,8 +45,10 @@ ELEMENTWISE: list[Operation] = [
     *op.each("isfinite isinf isnan isneginf isposinf signbit", (edges(),), (i32(3),)),
     *op.each("iscomplex isreal real imag angle conj conjugate", (f32(3),), (c64(3),)),
     *op.each("frexp modf", (f32(3),), (edges(),)),
-    *op.each("spacing", (f32(3),), (edges(),), differentiable=False),
-    *op.each("nextafter", (f32(3), f32(3)), (edges(), positive(9)), differentiable=False),
+    *op.each("spacing", (f32(3),), (edges(),), differentiable=HAS_NEXTAFTER_GRADIENT),
+    *op.each(
+        "nextafter", (f32(3), f32(3)), (edges(), positive(9)), differentiable=HAS_NEXTAFTER_GRADIENT
+    ),
     *op.each("bitwise_not bitwise_invert invert bitwise_count", (i32(3),), (u8(2, 2),), (u8(),)),
     *op.each("logical_not", (boolean(3),), (f32(3),)),
     *op.each(

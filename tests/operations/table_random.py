@@ -100,8 +100,9 @@ DISTRIBUTIONS: list[Operation] = [
 ]
 
 MISSING = {
+    "Key": "a type",
     "key_dtype": "returns a dtype",
     "key_impl": "returns a name",
 }
 
-TABLE = Table("jax.random", [*KEYS, *DISTRIBUTIONS], MISSING)
+TABLE = Table("jax.random", [*KEYS, *DISTRIBUTIONS], MISSING, some_versions=frozenset({"Key"}))
