@@ -30,7 +30,8 @@ test-latest: $(LATEST)/test.stamp
 	$(LATEST)/bin/pytest -n $(WORKERS)
 
 test-latest-fast: $(LATEST)/test.stamp
-	$(LATEST)/bin/pytest -n $(WORKERS) -m "not slow"
+	$(LATEST)/bin/pytest -n $(WORKERS) -m "not slow" \
+	    --ignore=tests/operations --ignore=tests/composition
 
 bench: setup
 	$(VENV)/bin/python benchmarks/dispatch.py

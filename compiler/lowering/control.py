@@ -47,8 +47,7 @@ def _write_call(emitter: FunctionEmitter, item: Node) -> Written:
 def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
     body: Graph = item["body"]
     consts, carry = item["consts"], item["carry"]
-    inputs = emitter.inputs(item)
-    operands = [*emitter.arguments(inputs[:consts]), *emitter.operands(inputs[consts:])]
+    operands = emitter.operands(emitter.inputs(item))
     signature = Signature(
         consts,
         (
@@ -80,8 +79,7 @@ def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
 
 def _write_while(emitter: FunctionEmitter, item: Node) -> Written:
     first, second = item["condition_consts"], item["body_consts"]
-    inputs, split = emitter.inputs(item), first + second
-    operands = [*emitter.arguments(inputs[:split]), *emitter.operands(inputs[split:])]
+    operands = emitter.operands(emitter.inputs(item))
     carry = operands[first + second :]
     group = whole_group("carry", len(carry))
     condition = emitter.module.function(item["condition"], Signature(first, (group,)), "condition")
