@@ -105,12 +105,17 @@ def _results(item: Node) -> tuple[Type, ...]:
     return item.types[:-1] if is_effectful(item) else item.types
 
 
+def _without_weakness(types: Sequence[Type]) -> list[Any]:
+    """What must agree where a graph is entered and left: JAX itself is loose about weak types."""
+    return [(type_.shape, type_.dtype, type_.extra) for type_ in types]
+
+
 def _fits(graph: Graph, arguments: Sequence[Type], results: Sequence[Type] | None = None) -> str:
-    if list(graph.parameter_types) != list(arguments):
+    if _without_weakness(graph.parameter_types) != _without_weakness(arguments):
         return (
             f"{graph.name} takes {_texts(graph.parameter_types)}, but is given {_texts(arguments)}"
         )
-    if results is not None and list(graph.result_types) != list(results):
+    if results is not None and _without_weakness(graph.result_types) != _without_weakness(results):
         return f"{graph.name} returns {_texts(graph.result_types)}, not {_texts(results)}"
     return ""
 

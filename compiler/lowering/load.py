@@ -47,6 +47,9 @@ def _functions(lines: list[str]) -> Iterator[tuple[int, int]]:
     starts = [place for place, line in enumerate(lines) if line.startswith("def ")]
     for start in starts:
         end = start + 1
+        # What a decorator makes of a function has no code to share variables with.
+        if start and lines[start - 1].startswith("@"):
+            continue
         while end < len(lines) and (lines[end].startswith((" ", ")")) or not lines[end]):
             end += 1
         yield start, end

@@ -67,7 +67,11 @@ def primitive_of(item: Node) -> Any:
 
 def bind_parameters(item: Node) -> dict[str, Any]:
     """The parameters with which JAX binds this node's primitive."""
-    return {name: unwrap(value) for name, value in item.attributes.items() if name != "primitive"}
+    return {
+        name: unwrap(value)
+        for name, value in item.attributes.items()
+        if name not in ("primitive", "draw")
+    }
 
 
 def infer_by_jax(item: Node) -> tuple[Type, ...] | None:
