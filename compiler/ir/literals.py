@@ -75,6 +75,8 @@ def scalar_literal(value: np.ndarray) -> str:
     kind = value.dtype.kind
     if value.dtype == np.bool_ or kind in "iu":
         return repr(value.item())
+    if jax.numpy.issubdtype(value.dtype, np.integer):
+        return repr(int(value))
     if np.issubdtype(value.dtype, np.complexfloating):
         number = complex(value.item())
         number = complex(_any_nan(number.real), _any_nan(number.imag))

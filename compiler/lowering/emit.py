@@ -366,10 +366,9 @@ def _bare_number(item: Node) -> str | None:
     value = item.value
     if value.shape:
         return None
-    if value.dtype.kind in "iu":
+    if jnp.issubdtype(value.dtype, jnp.integer):
         number = int(value)
-        fits = -(2**31) <= number < 2**31
-        return repr(number) if fits and (number >= 0 or value.dtype.kind == "i") else None
+        return repr(number) if -(2**31) <= number < 2**31 else None
     if value.dtype.kind == "c" or value.dtype == np.bool_:
         return None
     try:

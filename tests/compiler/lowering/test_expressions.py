@@ -174,6 +174,7 @@ def test_array_constants(value: np.ndarray):
 
 
 OPERANDS = ["float32", "float16", "bfloat16", "int32", "uint32", "int8", "uint8", "complex64"]
+SMALL = ["int4", "uint4", "float8_e4m3fn", "float8_e5m2"]
 
 
 @pytest.mark.parametrize("dtype", OPERANDS)
@@ -189,6 +190,18 @@ def test_constants_beside_an_operand_keep_its_dtype(dtype: str, number: int):
 
     got, wanted = printed(f, x)(x), f(x)
     for one, other in zip(got, wanted, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", SMALL)
+def test_constants_beside_small_numbers(dtype: str):
+    x = jnp.arange(3).astype(dtype)
+
+    def f(x):
+        return x * 2, x + jnp.asarray(1, dtype), 3 - x, jnp.maximum(x, 1)
+
+    for one, other in zip(printed(f, x)(x), f(x), strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
 
