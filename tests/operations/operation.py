@@ -40,7 +40,8 @@ class Sample:
             values = values + 1j * rng.uniform(self.low, self.high, self.shape)
         if self.form is not None:
             values = self.form(values)
-        return np.asarray(values).astype(self.dtype)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(values).astype(self.dtype)
 
 
 @dataclass(frozen=True)
