@@ -435,6 +435,9 @@ def _read_linear_solve(reader: Reader, scope: Any, equation: Any, inputs: Sequen
     jaxprs, lengths = equation.params["jaxprs"], equation.params["const_lengths"]
     if any(jaxpr is None for jaxpr in jaxprs) or equation.effects:
         return False
+    # Which mesh axes a value varies over, lax.custom_linear_solve settles by rules of its own.
+    if any(item.type.extra is not None for item in inputs):
+        return False
     read = [reader.nested(jaxpr) for jaxpr in jaxprs]
     if any(item.lifted for item in read):
         return False
