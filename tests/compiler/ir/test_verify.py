@@ -40,14 +40,6 @@ def f(x: f32[3], y: f32[3]):
 """,
         r"in lt, its type is i32\[3\], but its operation gives bool\[3\]",
     ),
-    "weakness": (
-        """
-def f(x: f32, y: ~f32):
-    z: ~f32 = add(x, y)
-    return (z,)
-""",
-        "in add, its type is ~f32, but its operation gives f32",
-    ),
     "a type by JAX's own rule": (
         """
 def f(x: f32[3]):
