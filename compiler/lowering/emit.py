@@ -286,7 +286,7 @@ class FunctionEmitter:
         return f"{name}.bind({', '.join(arguments)})", bool(primitive.multiple_results)
 
     def _assign_results(self, item: Node, text: str, packed: str, origin: Origin) -> None:
-        """Assign what an expression returns: `bare` value, `tuple`, `list` or `pairs` of them."""
+        """Assign what an expression returns, packed as `control.Written` says."""
         count = len(item.types) - is_effectful(item)
         found = self.results.get(item, {})
         targets = []

@@ -8,7 +8,7 @@ from xlathe.compiler.ir import Graph
 from xlathe.compiler.passes.everywhere import rewrite_everywhere
 from xlathe.compiler.rules import ARITHMETIC, FORMS, MOVEMENT, RuleSet
 
-_RULES = RuleSet((*FORMS, *ARITHMETIC, *MOVEMENT))
+SIMPLIFICATIONS = RuleSet((*FORMS, *ARITHMETIC, *MOVEMENT))
 
 
 @dataclass(frozen=True)
@@ -17,4 +17,4 @@ class Simplify:
 
     def __call__(self, graph: Graph) -> Graph:
         """Simplify the graph and the graphs nested in it."""
-        return rewrite_everywhere(graph, _RULES)
+        return rewrite_everywhere(graph, SIMPLIFICATIONS)

@@ -18,9 +18,7 @@ from xlathe.compiler.ir.rewrite import (
 )
 from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
 from xlathe.compiler.passes.fold_constants import fold_node
-from xlathe.compiler.rules import ARITHMETIC, FORMS, MOVEMENT, RuleSet
-
-_RULES = RuleSet((*FORMS, *ARITHMETIC, *MOVEMENT))
+from xlathe.compiler.passes.simplify import SIMPLIFICATIONS
 
 
 @dataclass(frozen=True)
@@ -44,20 +42,18 @@ class _LoopSimplifier:
     def __init__(self, options: SimplifyLoops) -> None:
         self.options = options
         self.done: dict[Graph, Graph] = {}
-        self.read: dict[Node, set[int]] = {}
 
     def graph(self, graph: Graph) -> Graph:
         found = self.done.get(graph)
         if found is None:
-            self.read = _results_read(graph)
-            names = {item: self.read.get(item, set()) for item in graph.nodes}
+            read = _results_read(graph)
             originals = iter([item for item in graph.nodes if item.operation != "get"])
 
             def change(item: Node) -> Replacement:
                 original = next(originals)
                 if not item.holds_graphs:
                     return None
-                return self.loop(map_subgraphs(item, self.graph), names.get(original, set()))
+                return self.loop(map_subgraphs(item, self.graph), read.get(original, set()))
 
             found = self.done[graph] = rewrite(graph, change)
         return found
@@ -284,7 +280,7 @@ def _unroll_while(item: Node, options: SimplifyLoops) -> Replacement:
         return None
 
     def change(new: Node) -> Node | None:
-        return fold_node(new) or _RULES(new)
+        return fold_node(new) or SIMPLIFICATIONS(new)
 
     for turn in range(options.max_trips + 1):
         carry = _as_types(carry, body.parameter_types[second:])
