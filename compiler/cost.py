@@ -30,13 +30,14 @@ class Cost:
 
     def __str__(self) -> str:
         text = (
-            f"{_scaled(self.flops, 1000)}FLOP, {_scaled(self.bytes, 1024)}B moved, "
-            f"{_scaled(self.peak_bytes, 1024)}B live"
+            f"{scaled(self.flops, 1000)}FLOP, {scaled(self.bytes, 1024)}B moved, "
+            f"{scaled(self.peak_bytes, 1024)}B live"
         )
         return f"{text} (a while loop counted once)" if self.unknown_trips else text
 
 
-def _scaled(value: float, base: int) -> str:
+def scaled(value: float, base: int = 1000) -> str:
+    """A number with the prefix of its size, for a unit to follow: `6.75 G`."""
     for prefix in ("", "k", "M", "G", "T"):
         if value < base or prefix == "T":
             return f"{value:.3g} {prefix if base == 1000 or not prefix else prefix.upper() + 'i'}"

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol
 
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
@@ -23,6 +23,11 @@ from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
 from xlathe.compiler.passes.simplify_loops import SimplifyLoops
 from xlathe.compiler.rules import RuleLog, logging_rules
+from xlathe.compiler.targets import Target, current_target
+
+Numerics = Literal["strict", "relaxed", "finite"]
+"""What a rewrite may assume: nothing, that floating point sums may be ordered anew, or also that
+no NaN and no infinity is multiplied by a zero that the program's structure shows."""
 
 
 class Pass(Protocol):
@@ -54,7 +59,7 @@ class Step:
         return type(self.transform).__name__
 
 
-PIPELINE: tuple[Step, ...] = (
+EXACT: tuple[Step, ...] = (
     Step(InlineCalls(), "first, so that all others see through the user's and JAX's own calls"),
     Step(Normalise(), "one form a construct, so that each rule need match one form only"),
     Step(FoldConstants(), "what is known now, before rules ask what is known"),
@@ -64,6 +69,20 @@ PIPELINE: tuple[Step, ...] = (
     Step(FoldConstants(), "again: the turns of an unrolled loop know their index", again=True),
     Step(Simplify(), "again, over what came out of branches and loops", again=True),
 )
+"""The passes that change no value for any input, on any target."""
+
+
+def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tuple[Step, ...]:
+    """The passes, in order.
+
+    Args:
+        numerics: what rewrites may assume.
+        target: the device that the program is for; by default the one that JAX runs on.
+    """
+    target = target or current_target()
+    if numerics == "strict":
+        return EXACT
+    return EXACT
 
 
 class PassFailure(UserWarning):
@@ -132,14 +151,14 @@ def is_strict() -> bool:
 
 def run_passes(
     graph: Graph,
-    steps: Sequence[Step] = PIPELINE,
+    steps: Sequence[Step] | None = None,
     observers: Sequence[Observer] = (),
 ) -> tuple[Graph, list[PassRecord]]:
     """Run passes over a graph.
 
     Args:
         graph: the graph as captured.
-        steps: the passes, in order.
+        steps: the passes, in order; those of `pipeline()` by default.
         observers: called after each pass.
 
     Returns:
@@ -147,7 +166,7 @@ def run_passes(
     """
     records: list[PassRecord] = []
     settled: Graph | None = None
-    for place, step in enumerate(steps):
+    for place, step in enumerate(pipeline() if steps is None else steps):
         if step.again and graph is settled:
             continue
         started = time.perf_counter()

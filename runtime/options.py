@@ -6,13 +6,11 @@ import difflib
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 
-from xlathe.compiler.pipeline import PIPELINE, Step
-
-Numerics = Literal["relaxed", "strict"]
+from xlathe.compiler.pipeline import Numerics, PassRecord, Step, pipeline
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,8 @@ class Options:
 
     Attributes:
         numerics: `relaxed` allows rewrites that are equal as real numbers, `strict` only those
-            that give the same value for every input.
+            that give the same value for every input; `finite` allows also those that skip a
+            multiplication by zero, which hides a NaN or an infinity.
     """
 
     numerics: Numerics = "relaxed"
@@ -33,15 +32,16 @@ class Options:
                 f"got {self.numerics!r}."
             )
 
-    def idle(self) -> dict[str, str]:
+    def idle(self, passes: Sequence[PassRecord]) -> dict[str, str]:
         """The options that made no difference, each with the reason."""
-        if self.numerics == "strict":
-            return {"numerics='strict'": "every rewrite that was tried is exact"}
+        rewrites = [rewrite for record in passes for rewrite in record.rules.rewrites]
+        if self.numerics == "finite" and all(item.numerics != "finite" for item in rewrites):
+            return {"numerics='finite'": "nothing is multiplied by a zero known from the program"}
         return {}
 
     def steps(self) -> Sequence[Step]:
         """The passes that these options ask for."""
-        return PIPELINE
+        return pipeline(self.numerics)
 
 
 def split_options(

@@ -58,7 +58,9 @@ def compile(function: Any = None, /, **options: Any) -> Any:
         **options: all options of the installed JAX's `jit`, under their own names and with their
             own meaning, and
             numerics: `"relaxed"` (default) allows rewrites that are equal as real numbers;
-            `"strict"` only those that give the same value for every input.
+            `"strict"` only those that give the same value for every input; `"finite"` also those
+            that skip multiplications by a zero that the program's structure shows, which hides
+            a NaN or an infinity in what it is multiplied by.
 
     Returns:
         `jax.jit`'s own function object, whose `trace` returns an `xlathe.Traced`: the program at
@@ -295,7 +297,7 @@ def improve(captured: Captured, options: Options) -> Record:
         for name, value in zip(program.constant_names, captured.constants, strict=True)
         if not isinstance(value, jax.core.Tracer)
     }
-    return Record(captured.graph, graph, passes, program, concrete, options.idle())
+    return Record(captured.graph, graph, passes, program, concrete, options.idle(passes))
 
 
 def _evaluate(record: Record, captured: Captured, leaves: Sequence[Any]) -> list[Any]:

@@ -36,7 +36,8 @@ class Rule:
         form: what it does, as `left -> right`.
         operations: the operations of the nodes that it looks at.
         apply: the rewrite.
-        numerics: `exact`, the same value for every input, or `relaxed`, equal as real numbers.
+        numerics: `exact`, the same value for every input; `relaxed`, equal as real numbers;
+            `finite`, equal where nothing is infinite or NaN.
     """
 
     name: str
@@ -54,12 +55,41 @@ class Miss(NamedTuple):
     node: Node
 
 
+class Rewrite(NamedTuple):
+    """A change of formula that pays.
+
+    Attributes:
+        rule: what was done.
+        before: the formula that the user wrote, in the user's names.
+        after: the formula in its place.
+        flops_before: floating point operations of the one,
+        flops_after: and of the other.
+        node: the node that computes it now.
+        numerics: what the change assumes: `exact`, `relaxed` or `finite`.
+    """
+
+    rule: str
+    before: str
+    after: str
+    flops_before: float
+    flops_after: float
+    node: Node
+    numerics: str = "relaxed"
+
+
 @dataclass
 class RuleLog:
-    """What rules did during a pass."""
+    """What rules and passes did during a pass.
+
+    Attributes:
+        hits: how often each rule fired.
+        misses: where one nearly did.
+        rewrites: the changes of formula, with what they save.
+    """
 
     hits: Counter[str] = field(default_factory=Counter)
     misses: list[Miss] = field(default_factory=list)
+    rewrites: list[Rewrite] = field(default_factory=list)
 
 
 _current: contextvars.ContextVar[RuleLog | None] = contextvars.ContextVar("rules", default=None)
@@ -74,6 +104,21 @@ def logging_rules() -> Iterator[RuleLog]:
         yield log
     finally:
         _current.reset(reset)
+
+
+def log_rewrite(rewrite: Rewrite) -> None:
+    """Note a change of formula made by a pass."""
+    log = _current.get()
+    if log is not None:
+        log.hits[rewrite.rule] += 1
+        log.rewrites.append(rewrite)
+
+
+def log_miss(miss: Miss) -> None:
+    """Note what a pass nearly did, and why it did not."""
+    log = _current.get()
+    if log is not None:
+        log.misses.append(miss)
 
 
 class RuleSet:

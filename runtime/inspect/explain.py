@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from xlathe.compiler.cost import graph_cost
-from xlathe.compiler.ir import Graph, Origin
+from xlathe.compiler.cost import graph_cost, scaled
+from xlathe.compiler.ir import Graph, Node, Origin
 from xlathe.compiler.ir.text import origin_comment
 from xlathe.compiler.pipeline import PassRecord, count_nodes
 
@@ -43,6 +43,9 @@ def explain(
         lines.append(f"  {record.name:<18}{record.seconds * 1000:8.1f} ms  {change}")
         forms = {rule: count for rule, count in record.rules.hits.items()}
         lines.extend(f"    {count:>4} x {rule}" for rule, count in sorted(forms.items()))
+    rewrites = _rewrites(passes)
+    if rewrites:
+        lines += ["", "rewritten", *rewrites]
     if idle_options:
         lines += ["", "options without effect"]
         lines += [f"  {option}: {reason}" for option, reason in idle_options.items()]
@@ -52,16 +55,29 @@ def explain(
     return "\n".join(lines) + "\n"
 
 
+def _rewrites(passes: Sequence[PassRecord]) -> list[str]:
+    """The changes of formula, each with what it saves."""
+    lines: list[str] = []
+    for record in passes:
+        for item in record.rules.rewrites:
+            place = _place(record.after, item.node)
+            flops = f"{scaled(item.flops_before)}FLOP -> {scaled(item.flops_after)}FLOP"
+            lines.append(f"  {item.rule}, {place}: {flops}")
+            lines.append(f"    {item.before}  ->  {item.after}")
+    return lines
+
+
+def _place(graph: Graph, item: Node) -> str:
+    origin = next((g.origins[item] for g in graph.walk() if item in g.origins), Origin())
+    return origin_comment(origin) or "in a place not known"
+
+
 def _misses(passes: Sequence[PassRecord]) -> list[str]:
     """The near misses of the last pass that looked, each place once."""
     found: Counter[str] = Counter()
     for record in passes:
         for miss in record.rules.misses:
-            origin = next(
-                (g.origins[miss.node] for g in record.after.walk() if miss.node in g.origins),
-                Origin(),
-            )
-            place = origin_comment(origin) or "in a place not known"
+            place = _place(record.after, miss.node)
             found[f"{miss.rule}, {place}: {miss.reason}"] += 1
     lines = [f"  {text}" for text in found]
     if len(lines) > _MAX_MISSES:

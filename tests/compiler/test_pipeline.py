@@ -12,19 +12,20 @@ import pytest
 from jax import lax
 
 import xlathe as xl
-from xlathe.compiler import pipeline
 from xlathe.compiler.ir import Graph, VerificationError, array_type, node, parse, to_text
 from xlathe.compiler.passes.everywhere import rewrite_everywhere
 from xlathe.compiler.pipeline import (
-    PIPELINE,
+    EXACT,
     PassFailure,
     PassRecord,
     Step,
     count_nodes,
     is_strict,
+    pipeline,
     run_passes,
 )
 from xlathe.compiler.rules import Rule, RuleSet
+from xlathe.runtime.options import Options
 from xlathe.tracer.capture import capture
 
 GRAPH = parse(
@@ -62,11 +63,11 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XLATHE_STRICT", raising=False)
 
 
-BEFORE_AND_AFTER = (PIPELINE[0], Step(Broken(), "to fail"), PIPELINE[3])
+BEFORE_AND_AFTER = (EXACT[0], Step(Broken(), "to fail"), EXACT[3])
 
 
 def test_every_step_is_a_frozen_pass_with_a_reason():
-    for step in PIPELINE:
+    for step in pipeline():
         assert dataclasses.is_dataclass(step.transform)
         with pytest.raises(dataclasses.FrozenInstanceError):
             step.transform.max_trips = 1  # pyright: ignore
@@ -77,7 +78,7 @@ def test_every_step_is_a_frozen_pass_with_a_reason():
 def test_records_follow_each_other():
     graph, records = run_passes(GRAPH)
     # No branch or loop is there to make work for a second round.
-    assert [r.name for r in records] == [step.name for step in PIPELINE if not step.again]
+    assert [r.name for r in records] == [step.name for step in pipeline() if not step.again]
     assert records[0].before is GRAPH
     for before, after in itertools.pairwise(records):
         assert after.before is before.after
@@ -85,7 +86,7 @@ def test_records_follow_each_other():
 
 
 def test_a_record_says_what_the_pass_did():
-    _, records = run_passes(GRAPH, [Step(PIPELINE[3].transform, "")])
+    _, records = run_passes(GRAPH, [Step(EXACT[3].transform, "")])
     (record,) = records
     assert (record.nodes_before, record.nodes_after) == (4, 2)
     assert record.rules.hits == {"negate twice": 1}
@@ -140,7 +141,7 @@ def test_a_failing_pass_is_left_out_with_one_warning(lenient: None):
     assert failed.failure == "KeyError: 'what the pass did not find'"
     assert failed.after is failed.before
     # The passes after it still run.
-    assert graph == run_passes(GRAPH, (PIPELINE[0], PIPELINE[3]))[0]
+    assert graph == run_passes(GRAPH, (EXACT[0], EXACT[3]))[0]
 
 
 def test_a_failing_pass_raises_in_strict_mode():
@@ -172,7 +173,7 @@ def test_a_failing_rule_is_the_pass_that_failed(lenient: None):
 def test_a_compiled_function_survives_a_failing_pass(
     lenient: None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("xlathe.runtime.options.PIPELINE", BEFORE_AND_AFTER)
+    monkeypatch.setattr(Options, "steps", lambda self: BEFORE_AND_AFTER)
     compiled = xl.compile(lambda x: jnp.sin(-x))
     with pytest.warns(PassFailure, match="Broken"):
         assert compiled(1.0) == jnp.sin(-1.0)
@@ -182,7 +183,7 @@ def test_a_compiled_function_survives_a_failing_pass(
 
 
 def test_a_compiled_function_fails_with_its_pass_in_strict_mode(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("xlathe.runtime.options.PIPELINE", BEFORE_AND_AFTER)
+    monkeypatch.setattr(Options, "steps", lambda self: BEFORE_AND_AFTER)
     with pytest.raises(KeyError, match="what the pass did not find"):
         xl.compile(lambda x: jnp.sin(x))(1.0)
 
@@ -215,4 +216,4 @@ def test_an_interrupt_is_not_swallowed(lenient: None):
 
 
 def test_the_pipeline_is_where_options_find_it():
-    assert xl.compile(lambda x: x).trace(1.0).passes[0].name == pipeline.PIPELINE[0].name
+    assert xl.compile(lambda x: x).trace(1.0).passes[0].name == EXACT[0].name

@@ -1,0 +1,46 @@
+"""What is known of a device: how fast it multiplies and reads, and what starting a kernel costs.
+
+The figures decide between forms of one computation, so only their ratios matter. They are
+sustained rates, not data-sheet peaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of device.
+
+    Attributes:
+        name: what `explain()` calls it.
+        platform: JAX's name of the platform: `cpu`, `gpu` or `tpu`.
+        flops: floating point operations a second in large float32 matrix products.
+        bandwidth: bytes a second to and from memory.
+        launch: seconds that starting one kernel costs.
+    """
+
+    name: str
+    platform: str
+    flops: float
+    bandwidth: float
+    launch: float
+
+    def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
+        """Estimate the time of work that does so many operations and moves so many bytes."""
+        return max(flops / self.flops, moved / self.bandwidth) + kernels * self.launch
+
+
+CPU = Target("CPU", "cpu", flops=100e9, bandwidth=10e9, launch=1e-6)
+GPU = Target("GPU", "gpu", flops=40e12, bandwidth=2.5e12, launch=3e-6)
+TPU = Target("TPU v5e", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6)
+
+_BY_PLATFORM = {target.platform: target for target in (CPU, GPU, TPU)}
+
+
+def current_target() -> Target:
+    """The kind of device that JAX runs on by default; of one not known, that of a GPU."""
+    return _BY_PLATFORM.get(jax.default_backend(), GPU)
