@@ -20,8 +20,8 @@ def formula(
 
     Args:
         item: the node.
-        origins: where nodes come from; those that have a name below `item` are written by it.
-        leaves: nodes at which the formula ends.
+        origins: where nodes come from; a node that has a name is written by it.
+        leaves: nodes at which the formula ends; where any are given, names between do not end it.
     """
     return _Formula(origins, leaves).expression(item, 0, is_root=True).text
 
@@ -37,7 +37,8 @@ class _Formula:
 
     def expression(self, item: Node, depth: int, is_root: bool = False) -> Expression:
         name = self.origins.get(item, NO_ORIGIN).name
-        if name and (not is_root or not item.inputs):
+        is_end = item in self.leaves or not self.leaves
+        if name and ((is_end and not is_root) or not item.inputs):
             return Expression(name)
         if item.operation == "parameter":
             return Expression(f"x{item['index']}")
@@ -45,7 +46,7 @@ class _Formula:
         if scalar is not None and scalar.is_constant and not scalar.type.shape:
             return Expression(f"{scalar.value.item():.4g}")
         if depth > _MAX_DEPTH or (item in self.leaves and not is_root):
-            return Expression("…" if depth > _MAX_DEPTH else f"<{item.operation}>")
+            return Expression("…" if depth > _MAX_DEPTH else f"{item.operation}(…)")
         return self.written(item, depth + 1)
 
     def written(self, item: Node, depth: int) -> Expression:

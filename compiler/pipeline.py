@@ -19,6 +19,7 @@ from xlathe.compiler.ir import Graph, to_text, verify
 from xlathe.compiler.passes.fold_constants import FoldConstants
 from xlathe.compiler.passes.inline_calls import InlineCalls
 from xlathe.compiler.passes.normalise import Normalise
+from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
 from xlathe.compiler.passes.simplify_loops import SimplifyLoops
@@ -79,10 +80,17 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
         numerics: what rewrites may assume.
         target: the device that the program is for; by default the one that JAX runs on.
     """
-    target = target or current_target()
     if numerics == "strict":
         return EXACT
-    return EXACT
+    target = target or current_target()
+    return (
+        *EXACT,
+        Step(
+            ReorderProducts(target, finite=numerics == "finite"),
+            "once everything is simple: the fewer readers a value has, the more forms it may take",
+        ),
+        Step(Simplify(), "again, over what the new forms brought", again=True),
+    )
 
 
 class PassFailure(UserWarning):

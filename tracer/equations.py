@@ -223,11 +223,27 @@ def _read_while(reader: Reader, scope: Any, equation: Any, inputs: Sequence[Node
     return True
 
 
+_TARGETS = frozenset(["cpu", "cuda", "gpu", "metal", "rocm", "tpu"])
+
+
+def _names_a_target(platforms: tuple[tuple[str, ...] | None, ...]) -> bool:
+    """Whether a choice by platform, the default last, is one between those that programs run on.
+
+    JAX chooses by `mosaic`, too, the inside of a Pallas kernel.
+    """
+    return platforms[-1] is not None or any(
+        group is None or not _TARGETS.isdisjoint(group) for group in platforms[:-1]
+    )
+
+
 def _read_cond(reader: Reader, scope: Any, equation: Any, inputs: Sequence[Node]) -> bool:
+    platforms = equation.params.get("branches_platforms")
+    if platforms is not None and not _names_a_target(platforms):
+        _read_call(reader, scope, equation, inputs[1:], equation.params["branches"][-1], "")
+        return True
     branches = [reader.nested(branch) for branch in equation.params["branches"]]
     # Only JAX knows to leave out the branches that are meant for other platforms.
-    by_platform = equation.params.get("branches_platforms") is not None
-    if by_platform or any(branch.lifted for branch in branches):
+    if platforms is not None or any(branch.lifted for branch in branches):
         read_whole(reader, scope, equation, inputs)
         return True
     graphs = tuple(branch.graph for branch in branches)

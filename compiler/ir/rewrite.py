@@ -57,6 +57,46 @@ def rewrite(
     )
 
 
+def substitute(graph: Graph, replaced: Mapping[Node, Node]) -> Graph:
+    """Put other nodes in the place of some, wherever those are read.
+
+    Args:
+        graph: the graph; it is not changed.
+        replaced: what stands for a node, written over nodes of the graph as it is; those of them
+            that are replaced themselves are replaced there, too.
+    """
+    mapped: dict[Node, Node] = {}
+    origins = dict(graph.origins)
+    stack = list(graph.outputs)
+    while stack:
+        item = stack[-1]
+        if item in mapped:
+            stack.pop()
+            continue
+        instead = replaced.get(item)
+        sources = item.inputs if instead is None else (instead,)
+        missing = [source for source in sources if source not in mapped]
+        if missing:
+            stack.extend(missing)
+            continue
+        stack.pop()
+        new = _single(with_inputs(item, mapped)) if instead is None else mapped[instead]
+        mapped[item] = new
+        origin = graph.origins.get(item)
+        if new is not item and origin is not None:
+            adopt(origins, new, origin)
+    outputs = [mapped[item] for item in graph.outputs]
+    effect = outputs.pop() if graph.effect is not None else None
+    return Graph(
+        graph.parameters,
+        outputs,
+        effect,
+        name=graph.name,
+        origins=origins,
+        result_names=graph.result_names,
+    )
+
+
 def with_inputs(
     item: Node, mapped: Mapping[Node, Node | tuple[Node, ...]]
 ) -> Node | tuple[Node, ...]:
@@ -226,6 +266,7 @@ __all__ = [
     "permute_parameters",
     "rewrite",
     "splice",
+    "substitute",
     "users",
     "with_inputs",
     "with_parameters",

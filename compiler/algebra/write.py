@@ -1,0 +1,370 @@
+"""Writing products and sums as nodes: pairwise, in the order that costs least."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from opt_einsum import paths
+
+from xlathe.compiler.algebra.terms import Index, Product, Sum
+from xlathe.compiler.ir import Node, Type, constant, make_type, node
+from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
+
+_EXHAUSTIVE = 5
+_DYNAMIC = 20
+
+
+class OutOfRange(Exception):
+    """A scale is too large or too small for the dtype."""
+
+
+class Writer:
+    """Writes products of one dtype.
+
+    Args:
+        type_: a type of this dtype.
+        precision: of the dot products.
+        preferred: their preferred element type.
+        places: a number for each leaf. With them, a dot product and its mirror image are written
+            as one node and its transpose; without, each in the order that needs no transpose.
+    """
+
+    def __init__(
+        self,
+        type_: Type,
+        precision: Any = None,
+        preferred: Any = None,
+        places: Mapping[Node, int] | None = None,
+    ) -> None:
+        self.dtype = type_.dtype
+        self.precision = precision
+        self.preferred = preferred
+        self.places = dict(places) if places is not None else None
+
+    def product(self, term: Product) -> Node:
+        """Write a product."""
+        arrays = [self._array(factor.value, factor.indices, term) for factor in term.factors]
+        scale = self._scale(term, [item for item, indices in arrays if not indices])
+        arrays = [array for array in arrays if array[1]]
+        wanted = tuple(dict.fromkeys(i for i in term.output if term.sizes[i] != 1))
+        steps = pairs([indices for _, indices in arrays], wanted, term.sizes)
+        smallest = _smallest([i for _, i in arrays], steps, wanted, term.sizes)
+        for number, (first, second) in enumerate(steps):
+            if scale is not None and smallest in (first, second):
+                item, indices = arrays[smallest]
+                arrays[smallest], scale = (self._multiply(item, scale), indices), None
+            rest = [i for place, (_, i) in enumerate(arrays) if place not in (first, second)]
+            needed = {*wanted, *(index for indices in rest for index in indices)}
+            target = wanted if number == len(steps) - 1 else ()
+            joined = self._pair(arrays[first], arrays[second], needed, target, term.sizes)
+            smallest = _moved(smallest, first, second)
+            arrays = [a for place, a in enumerate(arrays) if place not in (first, second)]
+            arrays.append(joined)
+        if not arrays:
+            filling = scale if scale is not None else self._number(1)
+            return self._placed(filling, (), term)
+        item, indices = arrays[0]
+        if scale is not None:
+            item = self._multiply(item, scale)
+        return self._placed(item, indices, term)
+
+    def sum(self, sum_: Sum) -> Node:
+        """Write a sum, equal terms as a multiple."""
+        counts: dict[Node, complex] = {}
+        for term in sum_.terms:
+            item = self.product(term.scaled(1 / term.scale if abs(term.scale) == 1 else 1))
+            sign = term.scale if abs(term.scale) == 1 else 1
+            counts[item] = counts.get(item, 0) + sign
+        total: Node | None = None
+        for item, count in counts.items():
+            if count == 0:
+                item, count = self._multiply(item, self._number(0)), 1
+            elif abs(count) != 1:
+                item, count = self._multiply(item, self._number(count)), 1
+            if total is None:
+                total = item if count == 1 else self._scaled(item, count)
+            elif count in (1, -1):
+                total = make("add" if count == 1 else "sub", total, item)
+            else:
+                total = make("add", total, self._scaled(item, count))
+        assert total is not None
+        return total
+
+    def _array(
+        self, value: Node | Sum, indices: tuple[Index, ...], term: Product
+    ) -> tuple[Node, tuple[Index, ...]]:
+        """A factor as a node with distinct indices, all of them needed elsewhere."""
+        item = self.sum(value) if isinstance(value, Sum) else value
+        if self.places is not None:
+            self._place(item)
+        kept = tuple(index for index in indices if term.sizes[index] != 1)
+        if len(kept) < len(indices):
+            item = self._known(reshape(item, tuple(term.sizes[i] for i in kept)), item)
+        while len(set(kept)) < len(kept):
+            item, kept = self._diagonal(item, kept)
+        elsewhere = {*term.output}
+        for other in term.factors:
+            if other.value is not value or other.indices != indices:
+                elsewhere.update(other.indices)
+        if sum(f.value is value and f.indices == indices for f in term.factors) > 1:
+            elsewhere.update(indices)
+        summed = tuple(axis for axis, index in enumerate(kept) if index not in elsewhere)
+        if summed:
+            item = self._known(make("reduce_sum", item, axes=summed, out_sharding=None), item)
+            kept = tuple(index for axis, index in enumerate(kept) if axis not in summed)
+        return item, kept
+
+    def _place(self, item: Node) -> int:
+        assert self.places is not None
+        return self.places.setdefault(item, len(self.places))
+
+    def _known(self, item: Node, source: Node) -> Node:
+        """Give a node made of one leaf that leaf's place in the order."""
+        if self.places is not None:
+            self.places.setdefault(item, self._place(source))
+        return item
+
+    def _diagonal(self, item: Node, indices: tuple[Index, ...]) -> tuple[Node, tuple[Index, ...]]:
+        """The elements at which two axes of one index agree."""
+        first = next(axis for axis, index in enumerate(indices) if index in indices[axis + 1 :])
+        second = indices.index(indices[first], first + 1)
+        rest = [axis for axis in range(len(indices)) if axis not in (first, second)]
+        shape = item.type.shape
+        size = shape[first]
+        order = (first, second, *rest)
+        if order != tuple(range(len(indices))):
+            item = make("transpose", item, permutation=order)
+        others = tuple(shape[axis] for axis in rest)
+        flat = reshape(item, (size * size, *others))
+        found = node(
+            "slice",
+            (flat,),
+            make_type((size, *others), item.type.dtype),
+            {
+                "start_indices": (0,) * (1 + len(others)),
+                "limit_indices": (size * size, *others),
+                "strides": (size + 1, *(1 for _ in others)),
+            },
+        )
+        return found, (indices[first], *(indices[axis] for axis in rest))
+
+    def _scale(self, term: Product, scalars: Sequence[Node]) -> Node | None:
+        """All that the product is scaled by, as one scalar."""
+        total = None if term.scale == 1 else self._number(term.scale)
+        for item in scalars:
+            total = item if total is None else make("mul", item, total)
+        return total
+
+    def _number(self, number: complex) -> Node:
+        if self.dtype.kind in "fV" and number:
+            limits = jnp.finfo(self.dtype)
+            if not limits.tiny <= abs(number) <= limits.max:
+                raise OutOfRange(f"{number} is not a normal number of {self.dtype}")
+        return constant(np.asarray(number).astype(self.dtype))
+
+    def _scaled(self, item: Node, number: complex) -> Node:
+        return make("neg", item) if number == -1 else self._multiply(item, self._number(number))
+
+    def _multiply(self, item: Node, scale: Node) -> Node:
+        if scale.is_constant and scale.value == -1:
+            return make("neg", item)
+        return make("mul", item, scale)
+
+    def _pair(
+        self,
+        left: tuple[Node, tuple[Index, ...]],
+        right: tuple[Node, tuple[Index, ...]],
+        needed: set[Index],
+        target: tuple[Index, ...],
+        sizes: tuple[int, ...],
+    ) -> tuple[Node, tuple[Index, ...]]:
+        """Multiply two arrays and sum over the indices that nothing else needs."""
+        left, right = self._ordered(left, right, needed, target)
+        (a, a_indices), (b, b_indices) = left, right
+        shared = [index for index in a_indices if index in b_indices]
+        batch = tuple(index for index in shared if index in needed)
+        summed = tuple(index for index in shared if index not in needed)
+        a_free = tuple(index for index in a_indices if index not in shared)
+        b_free = tuple(index for index in b_indices if index not in shared)
+        if summed and (not batch or a_free or b_free):
+            numbers = (
+                (_axes(summed, a_indices), _axes(summed, b_indices)),
+                (_axes(batch, a_indices), _axes(batch, b_indices)),
+            )
+            item = make(
+                "dot_general",
+                a,
+                b,
+                dimension_numbers=numbers,
+                precision=self.precision,
+                preferred_element_type=self.preferred,
+                out_sharding=None,
+            )
+            indices = (*batch, *a_free, *b_free)
+        else:
+            found = {*batch, *a_free, *b_free}
+            # The kept indices stand in the order wanted, the summed ones last.
+            kept = target if set(target) == found else (*batch, *a_free, *b_free)
+            every = (*kept, *summed)
+            item = make(
+                "mul",
+                self._spread(a, a_indices, every, sizes),
+                self._spread(b, b_indices, every, sizes),
+            )
+            if summed:
+                axes = tuple(range(len(kept), len(every)))
+                item = make("reduce_sum", item, axes=axes, out_sharding=None)
+            indices = kept
+        return item, indices
+
+    def _ordered(self, left: Any, right: Any, needed: set[Index], target: tuple[Index, ...]) -> Any:
+        """The two operands in the order in which they are to be multiplied."""
+        if self.places is not None:
+            swap = self._place(left[0]) > self._place(right[0])
+            if left[0] is right[0]:
+                swap = left[1] > right[1]
+            return (right, left) if swap else (left, right)
+        orders = ((left, right), (right, left))
+        return max(orders, key=lambda order: _reads_well(*order, needed, target))
+
+    def _spread(
+        self,
+        item: Node,
+        indices: tuple[Index, ...],
+        every: tuple[Index, ...],
+        sizes: tuple[int, ...],
+    ) -> Node:
+        """Transpose and broadcast an array to have these indices."""
+        item = _transposed(item, indices, tuple(i for i in every if i in indices))
+        if len(indices) == len(every):
+            return item
+        shape = tuple(sizes[index] for index in every)
+        return broadcast_in_dim(item, shape, _axes([i for i in every if i in indices], every))
+
+    def _placed(self, item: Node, indices: tuple[Index, ...], term: Product) -> Node:
+        """Bring a result to the output's order, and fill in what it lacks."""
+        if not term.output:
+            return item
+        shape = term.shape
+        order = tuple(dict.fromkeys(index for index in term.output if index in indices))
+        item = _transposed(item, indices, order)
+        places = tuple(term.output.index(index) for index in order)
+        if item.type.shape != shape:
+            if len(order) == sum(size != 1 for size in shape) and not term.has_diagonal_output:
+                item = reshape(item, shape)
+            else:
+                item = broadcast_in_dim(item, shape, places)
+        for place, index in enumerate(term.output):
+            if term.sizes[index] != 1 and index in term.output[:place]:
+                item = _masked(item, term.output.index(index), place)
+        return item
+
+
+def _reads_well(left: Any, right: Any, needed: set[Index], target: tuple[Index, ...]) -> int:
+    """How well two operands stand in this order: no transpose after, rows by columns before."""
+    shared = [index for index in left[1] if index in right[1]]
+    batch = tuple(index for index in shared if index in needed)
+    frees = (tuple(i for i in side[1] if i not in shared) for side in (left, right))
+    summed = [index for index in shared if index not in needed]
+    by_columns = left[1][-1:] == tuple(summed) and right[1][len(batch) :][:1] == tuple(summed)
+    return 2 * (sum((batch, *frees), ()) == target) + by_columns
+
+
+def _axes(chosen: Sequence[Index], indices: Sequence[Index]) -> tuple[int, ...]:
+    return tuple(indices.index(index) for index in chosen)
+
+
+def _transposed(item: Node, indices: Sequence[Index], order: Sequence[Index]) -> Node:
+    permutation = _axes(order, indices)
+    if permutation == tuple(range(len(indices))):
+        return item
+    return make("transpose", item, permutation=permutation)
+
+
+def _masked(item: Node, first: int, second: int) -> Node:
+    """Zeros where two axes disagree."""
+    shape = item.type.shape
+    rows, columns = (
+        node(
+            "iota",
+            (),
+            make_type(shape, np.dtype(np.int32)),
+            {"dtype": np.dtype(np.int32), "shape": shape, "dimension": axis, "sharding": None},
+        )
+        for axis in (first, second)
+    )
+    mask = make("eq", rows, columns)
+    zeros = broadcast_in_dim(constant(np.zeros((), item.type.dtype)), shape, ())
+    return make("select_n", mask, zeros, item)
+
+
+@functools.lru_cache(maxsize=4096)
+def _path(
+    inputs: tuple[tuple[Index, ...], ...], output: tuple[Index, ...], sizes: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    sets = [frozenset(indices) for indices in inputs]
+    by_index = dict(enumerate(sizes))
+    if len(inputs) <= _EXHAUSTIVE:
+        path = paths.optimal(sets, frozenset(output), by_index)
+    elif len(inputs) <= _DYNAMIC:
+        path = paths.DynamicProgramming(minimize="flops")(sets, frozenset(output), by_index)
+    else:
+        path = paths.greedy(sets, frozenset(output), by_index)
+    steps: list[tuple[int, int]] = []
+    count = len(inputs)
+    for step in path:
+        # A step may join more than two arrays, where they share no index.
+        chosen = sorted(step)
+        while len(chosen) > 1:
+            first, second = chosen[0], chosen[1]
+            steps.append((first, second))
+            count -= 1
+            chosen = [place - (place > first) - (place > second) for place in chosen[2:]]
+            if chosen:
+                chosen.append(count - 1)
+    return tuple(steps)
+
+
+def pairs(
+    inputs: Sequence[tuple[Index, ...]], output: tuple[Index, ...], sizes: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """The order in which to multiply arrays pairwise.
+
+    Each pair leaves the list of arrays, and its product goes to the list's end. The search is
+    opt_einsum's (Smith and Gray 2018): exhaustive for few arrays, dynamic programming for more.
+    """
+    if len(inputs) < 2:
+        return ()
+    if len(inputs) == 2:
+        return ((0, 1),)
+    return _path(tuple(inputs), output, sizes)
+
+
+def _smallest(
+    inputs: Sequence[tuple[Index, ...]],
+    steps: Sequence[tuple[int, int]],
+    output: tuple[Index, ...],
+    sizes: tuple[int, ...],
+) -> int:
+    """The place of the smallest array to scale; -1 if that is the result.
+
+    Places are those of the list at the step that uses the array first.
+    """
+    best, size = -1, math.prod(sizes[index] for index in output)
+    for place, indices in enumerate(inputs):
+        own = math.prod(sizes[index] for index in indices)
+        if own < size:
+            best, size = place, own
+    return best
+
+
+def _moved(place: int, first: int, second: int) -> int:
+    """Where an array stands in the list after two others have left it."""
+    if place in (first, second):
+        return -1
+    return place - (place > first) - (place > second)

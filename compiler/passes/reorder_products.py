@@ -1,0 +1,302 @@
+"""Products and sums of products, each region in the form that costs least.
+
+A region is a root and the linear operations below it, down to what is not linear or has other
+readers as well. A value that several regions read is computed once at first; then each is tried as
+a part of its readers, and stays one where that is cheaper.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from xlathe.compiler.algebra.kernels import Work, work
+from xlathe.compiler.algebra.read import is_linear, is_transparent
+from xlathe.compiler.algebra.search import Form, best_form
+from xlathe.compiler.formula import formula
+from xlathe.compiler.ir import Graph, Node, node, parameter
+from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, substitute, users
+from xlathe.compiler.rules import Rewrite, log_rewrite
+from xlathe.compiler.targets import CPU, Target
+
+_MARGIN = 0.9
+_MAX_ROOTS = 6
+_MAX_REGION = 60
+_STATIC = frozenset(
+    ["add", "broadcast_in_dim", "concatenate", "constant", "convert_element_type", "eq", "iota"]
+    + ["reshape"]
+)
+
+
+@dataclass(frozen=True)
+class ReorderProducts:
+    """Compute products and sums of products in the order, and by the formula, that cost least.
+
+    Matrix chains (Hu and Shing 1982; the search is opt_einsum's, Smith and Gray 2018), common
+    factors, sums multiplied out, and sums, traces and diagonals of products.
+
+    Attributes:
+        target: the device whose rates decide.
+        finite: whether products with the zeros of a diagonal matrix may be left out.
+    """
+
+    target: Target = CPU
+    finite: bool = False
+
+    def __call__(self, graph: Graph) -> Graph:
+        """Reorder the products in the graph and the graphs nested in it."""
+        done: dict[Graph, Graph] = {}
+
+        def visit(inner: Graph) -> Graph:
+            if inner not in done:
+                deep = rewrite(
+                    inner, lambda item: map_subgraphs(item, visit) if item.holds_graphs else None
+                )
+                done[inner] = _Reordering(self, deep).graph()
+            return done[inner]
+
+        return visit(graph)
+
+
+@dataclass
+class _Group:
+    """Roots whose forms were chosen together.
+
+    Attributes:
+        roots: the roots.
+        leaves: what they are computed from.
+        nodes: what stands for each root.
+        cost: what that costs.
+    """
+
+    roots: tuple[Node, ...]
+    leaves: tuple[Node, ...]
+    nodes: tuple[Node, ...]
+    cost: Work
+    before: Work
+    used_zeros: bool = False
+
+
+class _Reordering:
+    """Chooses the forms of the products of one graph."""
+
+    def __init__(self, options: ReorderProducts, source: Graph) -> None:
+        self.options = options
+        self.source = source
+        self.linear = {item for item in source.nodes if is_linear(item)}
+        self.transparent = {item for item in self.linear if is_transparent(item)}
+        self.static = _static(source)
+        self.readers = self._readers()
+        self.dissolved: set[Node] = set()
+        self.group_of: dict[Node, _Group] = {}
+
+    def _readers(self) -> dict[Node, list[Node | None]]:
+        """The nodes that read each linear node, through mere layout; None for any other reader."""
+        direct = users(self.source)
+        found: dict[Node, list[Node | None]] = {}
+        outputs = set(self.source.outputs)
+        for item in reversed(self.source.nodes):
+            if item not in self.linear:
+                continue
+            readers: list[Node | None] = [None] if item in outputs else []
+            for reader in direct.get(item, ()):
+                if reader is item:
+                    continue
+                if reader not in self.linear:
+                    readers.append(None)
+                elif reader in self.transparent:
+                    readers.extend(found[reader])
+                else:
+                    readers.append(reader)
+            found[item] = readers
+        return found
+
+    def is_root(self, item: Node) -> bool:
+        """Whether a linear node is computed for others than one reader in its own region."""
+        readers = self.readers[item]
+        return len(readers) != 1 or readers[0] is None
+
+    def graph(self) -> Graph:
+        roots = [
+            item
+            for item in self.source.nodes
+            if item in self.linear and item not in self.transparent and self.is_root(item)
+        ]
+        for root in roots:
+            group = self.solved((root,))
+            if group is not None:
+                self.group_of[root] = group
+        for root in reversed(roots):
+            if root in self.group_of and len(self.readers[root]) > 1:
+                self.dissolve(root)
+        replaced: dict[Node, Node] = {}
+        for group in {id(group): group for group in self.group_of.values()}.values():
+            if group.nodes != group.roots:
+                replaced.update(zip(group.roots, group.nodes, strict=True))
+                self.log(group)
+        return substitute(self.source, replaced) if replaced else self.source
+
+    def region(self, roots: Iterable[Node]) -> tuple[list[Node], tuple[Node, ...]]:
+        """The linear nodes that roots are made of, and the leaves that those are computed from."""
+        inside: dict[Node, None] = dict.fromkeys(roots)
+        leaves: dict[Node, None] = {}
+        stack = list(inside)
+        while stack:
+            for source in stack.pop().inputs:
+                if source in inside or source in leaves:
+                    continue
+                if self.is_inside(source):
+                    inside[source] = None
+                    stack.append(source)
+                elif source not in self.static:
+                    leaves[source] = None
+        return list(inside), tuple(leaves)
+
+    def is_inside(self, item: Node) -> bool:
+        if item not in self.linear:
+            return False
+        return item in self.transparent or item in self.dissolved or not self.is_root(item)
+
+    def solved(self, roots: tuple[Node, ...]) -> _Group | None:
+        """The best form of some roots; None where there is nothing to search."""
+        inside, leaves = self.region(roots)
+        if len(inside) > _MAX_REGION or any(0 in item.type.shape for item in inside):
+            return None
+        if not _has_choice(inside):
+            if len(roots) == 1 and _is_product(inside):
+                own = _cost_of(*_abstract(roots, leaves), self.options.target)
+                return _Group(roots, leaves, roots, own, own)
+            return None
+        abstract = _abstract(roots, leaves)
+        before = _cost_of(*abstract, self.options.target)
+        form = _search(*abstract, self.options.target, self.options.finite)
+        if form is None or not _pays(form.cost, before):
+            return _Group(roots, leaves, roots, before, before)
+        nodes = _concrete(form.nodes, leaves)
+        return _Group(roots, leaves, nodes, form.cost, before, form.used_zeros)
+
+    def dissolve(self, item: Node) -> None:
+        """Try a shared value as a part of each of its readers."""
+        own = self.group_of[item]
+        groups = {id(own): own}
+        for group in self.group_of.values():
+            if item in group.leaves:
+                groups[id(group)] = group
+        is_kept = None in self.readers[item]
+        roots = tuple(
+            root for group in groups.values() for root in group.roots if root is not item or is_kept
+        )
+        if len(groups) < 2 or len(roots) > _MAX_ROOTS or not _is_worth_trying(groups.values()):
+            return
+        if not is_kept and not self.reads_all(item, roots):
+            return
+        self.dissolved.add(item)
+        merged = self.solved(roots)
+        seconds = sum(group.cost.seconds for group in groups.values())
+        flops = sum(group.cost.flops for group in groups.values())
+        if merged is None or not _pays(merged.cost, Work(flops, seconds)):
+            self.dissolved.discard(item)
+            return
+        del self.group_of[item]
+        merged.before = Work(
+            sum(group.before.flops for group in groups.values()),
+            sum(group.before.seconds for group in groups.values()),
+        )
+        for root in roots:
+            self.group_of[root] = merged
+
+    def reads_all(self, item: Node, roots: Sequence[Node]) -> bool:
+        """Whether the regions of these roots hold every reader of a node."""
+        inside, _ = self.region(roots)
+        return set(self.readers[item]) <= set(inside)
+
+    def log(self, group: _Group) -> None:
+        before, after = (
+            "; ".join(formula(item, self.source.origins, group.leaves) for item in nodes)
+            for nodes in (group.roots, group.nodes)
+        )
+        numerics = "finite" if group.used_zeros else "relaxed"
+        flops = group.before.flops, group.cost.flops
+        log_rewrite(Rewrite("reorder products", before, after, *flops, group.nodes[0], numerics))
+
+
+def _static(graph: Graph) -> set[Node]:
+    """The nodes that depend on no argument, such as the mask of a diagonal."""
+    found: set[Node] = set()
+    for item in graph.nodes:
+        if item.operation in _STATIC and all(source in found for source in item.inputs):
+            found.add(item)
+    return found
+
+
+def _is_product(inside: Collection[Node]) -> bool:
+    """Whether a product of arrays is among some nodes."""
+    return any(
+        item.operation == "dot_general"
+        or (item.operation == "mul" and all(source.type.shape for source in item.inputs))
+        for item in inside
+    )
+
+
+def _has_choice(inside: Collection[Node]) -> bool:
+    """Whether there is more than one way to compute a region."""
+    counts: dict[str, int] = {}
+    for item in inside:
+        if not is_transparent(item) or item.operation in ("mul", "div"):
+            counts[item.operation] = counts.get(item.operation, 0) + 1
+    products = counts.get("dot_general", 0)
+    return sum(counts.values()) > 1 and (
+        products > 0 or ("mul" in counts and "reduce_sum" in counts)
+    )
+
+
+def _is_worth_trying(groups: Iterable[_Group]) -> bool:
+    return any(root.operation != "add" for group in groups for root in group.roots)
+
+
+def _pays(new: Work, old: Work) -> bool:
+    return new.seconds < _MARGIN * old.seconds and new.flops <= old.flops
+
+
+def _abstract(
+    roots: tuple[Node, ...], leaves: tuple[Node, ...]
+) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+    """The same nodes over parameters in place of the leaves: regions of one form become equal."""
+    stand_ins = tuple(parameter(number, leaf.type) for number, leaf in enumerate(leaves))
+    return _over(roots, dict(zip(leaves, stand_ins, strict=True))), stand_ins
+
+
+def _concrete(nodes: tuple[Node, ...], leaves: tuple[Node, ...]) -> tuple[Node, ...]:
+    return _over(nodes, {parameter(n, leaf.type): leaf for n, leaf in enumerate(leaves)})
+
+
+def _over(roots: tuple[Node, ...], mapping: Mapping[Node, Node]) -> tuple[Node, ...]:
+    """Some nodes built again over others."""
+    known = dict(mapping)
+    stack = [root for root in roots if root not in known]
+    while stack:
+        item = stack[-1]
+        if item in known:
+            stack.pop()
+            continue
+        missing = [source for source in item.inputs if source not in known]
+        if missing:
+            stack.extend(missing)
+            continue
+        stack.pop()
+        inputs = tuple(known[source] for source in item.inputs)
+        known[item] = node(item.operation, inputs, item.type, item.attributes)
+    return tuple(known[root] for root in roots)
+
+
+@functools.lru_cache(maxsize=2048)
+def _cost_of(roots: tuple[Node, ...], leaves: tuple[Node, ...], target: Target) -> Work:
+    return work(roots, frozenset(leaves), target)
+
+
+@functools.lru_cache(maxsize=2048)
+def _search(
+    roots: tuple[Node, ...], leaves: tuple[Node, ...], target: Target, finite: bool
+) -> Form | None:
+    return best_form(roots, leaves, target, finite)
