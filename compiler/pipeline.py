@@ -174,7 +174,7 @@ def run_passes(
     """
     records: list[PassRecord] = []
     settled: Graph | None = None
-    for place, step in enumerate(pipeline() if steps is None else steps):
+    for step in pipeline() if steps is None else steps:
         if step.again and graph is settled:
             continue
         started = time.perf_counter()
@@ -199,7 +199,7 @@ def run_passes(
         record = PassRecord(step.name, time.perf_counter() - started, graph, after, log, failure)
         records.append(record)
         for observer in observers:
-            observer(place, record)
+            observer(len(records) - 1, record)
         graph = after
         if isinstance(step.transform, Simplify):
             settled = graph

@@ -10,8 +10,8 @@ from xlathe.compiler.ops.table import lookup
 from xlathe.compiler.targets import Target
 
 _FUSED = frozenset(
-    ["add", "broadcast_in_dim", "convert_element_type", "div", "eq", "iota", "mul", "neg"]
-    + ["reshape", "select_n", "slice", "sub", "transpose"]
+    "add broadcast_in_dim convert_element_type div eq iota mul neg reshape select_n slice sub "
+    "transpose".split()
 )
 _ARRANGED = frozenset(["reshape", "transpose"])
 
@@ -38,6 +38,11 @@ def flops_of(item: Node) -> float:
     if operation.moves_only or item.operation in ("constant", "parameter", "iota"):
         return 0.0
     return float(item.type.size)
+
+
+def _sums_nothing(item: Node) -> bool:
+    """Whether a sum is over axes of one element only."""
+    return item.operation == "reduce_sum" and item.type.size == item.inputs[0].type.size
 
 
 def work(roots: Iterable[Node], leaves: Collection[Node], target: Target) -> Work:
@@ -88,7 +93,7 @@ class _Estimate:
         seen = set(stack)
         while stack:
             source = stack.pop()
-            if self.is_leaf(source) or source.operation not in fused:
+            if self.is_leaf(source) or not (source.operation in fused or _sums_nothing(source)):
                 sources[source] = None
                 continue
             inside.append(source)

@@ -203,11 +203,13 @@ def is_linear(item: Node) -> bool:
         return item["dimensions"] is None and _is_ordinary(item, "sharding")
     if operation == "div":
         return known_number(item.inputs[1]) is not None
+    if operation == "mul":
+        return item.attributes.get("out_dtype") in (None, dtype)
     return _is_ordinary(item, "sharding") and _is_ordinary(item, "out_sharding")
 
 
 def is_transparent(item: Node) -> bool:
-    """Whether a linear node only arranges or scales one array, so that computing it twice is free."""
+    """Whether a linear node only arranges or scales one array: computing it twice is free."""
     if item.operation in ("mul", "div"):
         return any(known_number(source) is not None for source in item.inputs)
     return item.operation in _LAYOUT

@@ -1,7 +1,7 @@
 """Sums and products of arrays in index notation.
 
-A `Product` is a scaled n-ary contraction, an einsum: its factors multiplied, and every index that is
-not in its output summed over. A factor is a node or, again, a sum of products. An index that
+A `Product` is a scaled n-ary contraction, an einsum: its factors multiplied, and every index that
+is not in its output summed over. A factor is a node or, again, a sum of products. An index that
 stands in the output and in no factor is broadcast; one that stands twice in one array means that
 array's diagonal.
 """
@@ -139,7 +139,7 @@ def unify(term: Product, same: Iterable[tuple[Index, Index]]) -> Product:
 def _renumbered(
     term: Product, same: Iterable[tuple[Index, Index]] = ()
 ) -> tuple[Product, list[int]]:
-    """Make one index of each pair and number all anew; also the sizes of those not used any more."""
+    """Make one index of each pair, number all anew, and say the sizes of those not used now."""
     stands_for = list(range(len(term.sizes)))
 
     def root(index: Index) -> Index:

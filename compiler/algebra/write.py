@@ -13,7 +13,7 @@ from opt_einsum import paths
 
 from xlathe.compiler.algebra.terms import Index, Product, Sum
 from xlathe.compiler.ir import Node, Type, constant, make_type, node
-from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
+from xlathe.compiler.ops.build import broadcast_in_dim, make, multiply, reshape
 
 _EXHAUSTIVE = 5
 _DYNAMIC = 20
@@ -77,21 +77,19 @@ class Writer:
         """Write a sum, equal terms as a multiple."""
         counts: dict[Node, complex] = {}
         for term in sum_.terms:
-            item = self.product(term.scaled(1 / term.scale if abs(term.scale) == 1 else 1))
-            sign = term.scale if abs(term.scale) == 1 else 1
+            sign = -1 if isinstance(term.scale, int | float) and term.scale < 0 else 1
+            item = self.product(term.scaled(sign))
             counts[item] = counts.get(item, 0) + sign
         total: Node | None = None
         for item, count in counts.items():
-            if count == 0:
-                item, count = self._multiply(item, self._number(0)), 1
-            elif abs(count) != 1:
-                item, count = self._multiply(item, self._number(count)), 1
-            if total is None:
-                total = item if count == 1 else self._scaled(item, count)
-            elif count in (1, -1):
-                total = make("add" if count == 1 else "sub", total, item)
+            # A difference of equals is kept as a product with zero, which keeps its NaN.
+            sign = -1 if count == -1 else 1
+            if count not in (1, -1):
+                item = self._multiply(item, self._number(count))
+            if total is not None:
+                total = make("add" if sign == 1 else "sub", total, item)
             else:
-                total = make("add", total, self._scaled(item, count))
+                total = item if sign == 1 else make("neg", item)
         assert total is not None
         return total
 
@@ -157,7 +155,7 @@ class Writer:
         """All that the product is scaled by, as one scalar."""
         total = None if term.scale == 1 else self._number(term.scale)
         for item in scalars:
-            total = item if total is None else make("mul", item, total)
+            total = item if total is None else multiply(item, total)
         return total
 
     def _number(self, number: complex) -> Node:
@@ -167,13 +165,10 @@ class Writer:
                 raise OutOfRange(f"{number} is not a normal number of {self.dtype}")
         return constant(np.asarray(number).astype(self.dtype))
 
-    def _scaled(self, item: Node, number: complex) -> Node:
-        return make("neg", item) if number == -1 else self._multiply(item, self._number(number))
-
     def _multiply(self, item: Node, scale: Node) -> Node:
         if scale.is_constant and scale.value == -1:
             return make("neg", item)
-        return make("mul", item, scale)
+        return multiply(item, scale)
 
     def _pair(
         self,

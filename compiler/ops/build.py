@@ -21,6 +21,11 @@ def make(operation: str, *inputs: Node, **attributes: Any) -> Node:
     return node(operation, inputs, type_, attributes)
 
 
+def multiply(left: Node, right: Node) -> Node:
+    """The elementwise product, as JAX writes it."""
+    return make("mul", left, right, out_dtype=None)
+
+
 def broadcast_in_dim(
     source: Node, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
 ) -> Node:

@@ -24,8 +24,7 @@ _MARGIN = 0.9
 _MAX_ROOTS = 6
 _MAX_REGION = 60
 _STATIC = frozenset(
-    ["add", "broadcast_in_dim", "concatenate", "constant", "convert_element_type", "eq", "iota"]
-    + ["reshape"]
+    "add broadcast_in_dim concatenate constant convert_element_type eq iota reshape".split()
 )
 
 
