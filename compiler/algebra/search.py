@@ -23,8 +23,8 @@ from xlathe.compiler.ir import Node
 from xlathe.compiler.targets import Target
 
 _MAX_STEPS = 8
-_MAX_NEIGHBOURS = 48
-_MAX_FACTORS = 40
+_MAX_NEIGHBOURS = 32
+_MAX_FACTORS = 32
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,9 @@ def best_form(
         if not better:
             break
         current, form = min(better, key=lambda pair: pair[1].cost.seconds)
+    mirrored = trial.form(current, mirrored=True)
+    if mirrored is not None and mirrored.cost.seconds < 0.95 * form.cost.seconds:
+        form = mirrored
     return replace(form, used_zeros=reader.used_zeros)
 
 
@@ -108,18 +111,14 @@ class _Trial:
         self.target = target
         self.precision, self.preferred = _product_attributes(roots, leaves)
 
-    def form(self, terms: Sequence[Product]) -> Form | None:
-        """The cheaper of the two ways to write the terms: as each reads best, or mirrored alike."""
-        places = {leaf: number for number, leaf in enumerate(self.leaves)}
-        plain = self.written(terms, None)
-        mirrored = self.written(terms, places)
-        if plain is None or (
-            mirrored is not None and mirrored.cost.seconds < 0.95 * plain.cost.seconds
-        ):
-            return mirrored
-        return plain
+    def form(self, terms: Sequence[Product], mirrored: bool = False) -> Form | None:
+        """Write the terms, and estimate the cost; None where that fails or gives other types.
 
-    def written(self, terms: Sequence[Product], places: dict[Node, int] | None) -> Form | None:
+        Args:
+            terms: what to write.
+            mirrored: whether mirror images of one product are to be written as one.
+        """
+        places = {leaf: n for n, leaf in enumerate(self.leaves)} if mirrored else None
         writer = Writer(self.roots[0].type, self.precision, self.preferred, places)
         try:
             nodes = tuple(_as_written(writer, term) for term in terms)

@@ -193,6 +193,17 @@ def inline(term: Product, place: int, inner: Product) -> Product:
     return multiply(rest, inner, zip(factor.indices, inner.output, strict=True), rest.output)
 
 
+def is_contraction(term: Product) -> bool:
+    """Whether a product sums over an index, or is larger than each of its factors."""
+    if len(term.factors) < 2:
+        return False
+    output = set(term.output)
+    found: set[Index] = set()
+    for factor in term.factors:
+        found.update(factor.indices)
+    return not found <= output or all(not output <= set(f.indices) for f in term.factors)
+
+
 def distributions(term: Product) -> Iterator[Product]:
     """The ways to multiply out one of the sums in a product.
 
@@ -200,7 +211,7 @@ def distributions(term: Product) -> Iterator[Product]:
     leave their rounding errors. A term that is a product has such errors of its own already.
     """
     for place, factor in enumerate(term.factors):
-        if isinstance(factor.value, Sum) and any(len(t.factors) > 1 for t in factor.value.terms):
+        if isinstance(factor.value, Sum) and any(map(is_contraction, factor.value.terms)):
             yield of_sum([inline(term, place, inner) for inner in factor.value.terms])
 
 
@@ -209,7 +220,7 @@ def factorings(sum_: Sum) -> Iterator[Product]:
     seen: set[tuple[Node, tuple[Index, ...]]] = set()
     for first, term in enumerate(sum_.terms):
         for place, factor in enumerate(term.factors):
-            if not isinstance(factor.value, Node) or len(term.factors) < 2:
+            if not isinstance(factor.value, Node) or not is_contraction(term):
                 continue
             pattern = (factor.value, _output_positions(term, factor))
             if pattern in seen:
@@ -242,27 +253,35 @@ def _factored(found: Sequence[tuple[Product, int]]) -> Product:
     """Take a factor that stands in several terms out of all of them."""
     term, place = found[0]
     factor = term.factors[place]
-    summed = tuple(dict.fromkeys(i for i in factor.indices if i not in term.output))
+    summed = [index for index in factor.indices if index not in term.output]
+    kept = _free_outputs(term, found)
+    in_order = dict.fromkeys(
+        index
+        for number, other in enumerate(term.factors)
+        if number != place
+        for index in other.indices
+        if index in summed or index in kept
+    )
+    inner = (*in_order, *(index for index in (*kept, *summed) if index not in in_order))
     rests = []
     for other, position in found:
         own = other.factors[position]
-        at = {a: b for a, b in zip(factor.indices, own.indices, strict=True) if a in summed}
-        kept = _free_outputs(term, found)
-        output = (*(other.output[p] for p in kept), *(at[index] for index in summed))
+        own_index = dict(zip(factor.indices, own.indices, strict=True))
+        own_index.update(zip(term.output, other.output, strict=True))
         factors = other.factors[:position] + other.factors[position + 1 :]
+        output = tuple(own_index[index] for index in inner)
         rests.append(_renumbered(replace(other, factors=factors, output=output))[0])
-    kept = _free_outputs(term, found)
-    inner = Factor(Sum(tuple(rests)), (*(term.output[p] for p in kept), *summed))
-    return _renumbered(Product(1, (factor, inner), term.output, term.sizes))[0]
+    factors = (factor, Factor(Sum(tuple(rests)), inner))
+    return _renumbered(Product(1, factors, term.output, term.sizes))[0]
 
 
-def _free_outputs(term: Product, found: Sequence[tuple[Product, int]]) -> list[int]:
-    """The places of the output that any of the remaining products still has."""
+def _free_outputs(term: Product, found: Sequence[tuple[Product, int]]) -> list[Index]:
+    """The indices of the output that any of the remaining products still has."""
     kept = []
-    for place in range(len(term.output)):
+    for place, index in enumerate(term.output):
         for other, position in found:
             rest = other.factors[:position] + other.factors[position + 1 :]
             if any(other.output[place] in factor.indices for factor in rest):
-                kept.append(place)
+                kept.append(index)
                 break
     return kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xlathe.compiler.algebra.kernels import Work, work
 from xlathe.compiler.algebra.read import is_linear, is_transparent
@@ -58,7 +58,7 @@ class ReorderProducts:
         return visit(graph)
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class _Group:
     """Roots whose forms were chosen together.
 
@@ -67,6 +67,10 @@ class _Group:
         leaves: what they are computed from.
         nodes: what stands for each root.
         cost: what that costs.
+        before: what the roots as they were cost.
+        is_product: whether something in it is larger than what it is made of, or a contraction.
+        contracts: whether anything in it is summed over.
+        used_zeros: whether products with known zeros are left out.
     """
 
     roots: tuple[Node, ...]
@@ -74,6 +78,8 @@ class _Group:
     nodes: tuple[Node, ...]
     cost: Work
     before: Work
+    is_product: bool
+    contracts: bool
     used_zeros: bool = False
 
 
@@ -89,6 +95,7 @@ class _Reordering:
         self.readers = self._readers()
         self.dissolved: set[Node] = set()
         self.group_of: dict[Node, _Group] = {}
+        self.groups_at: dict[Node, list[_Group]] = {}
 
     def _readers(self) -> dict[Node, list[Node | None]]:
         """The nodes that read each linear node, through mere layout; None for any other reader."""
@@ -125,7 +132,7 @@ class _Reordering:
         for root in roots:
             group = self.solved((root,))
             if group is not None:
-                self.group_of[root] = group
+                self.enter(group)
         for root in reversed(roots):
             if root in self.group_of and len(self.readers[root]) > 1:
                 self.dissolve(root)
@@ -162,48 +169,63 @@ class _Reordering:
         inside, leaves = self.region(roots)
         if len(inside) > _MAX_REGION or any(0 in item.type.shape for item in inside):
             return None
-        if not _has_choice(inside):
-            if len(roots) == 1 and _is_product(inside):
-                own = _cost_of(*_abstract(roots, leaves), self.options.target)
-                return _Group(roots, leaves, roots, own, own)
+        is_product = any(map(_is_product, inside))
+        contracts = any(item.operation in ("dot_general", "reduce_sum") for item in inside)
+        has_choice = _has_choice(inside)
+        if not has_choice and not (is_product and len(roots) == 1):
             return None
         abstract = _abstract(roots, leaves)
         before = _cost_of(*abstract, self.options.target)
+        group = _Group(roots, leaves, roots, before, before, is_product, contracts)
+        if not has_choice:
+            return group
         form = _search(*abstract, self.options.target, self.options.finite)
         if form is None or not _pays(form.cost, before):
-            return _Group(roots, leaves, roots, before, before)
-        nodes = _concrete(form.nodes, leaves)
-        return _Group(roots, leaves, nodes, form.cost, before, form.used_zeros)
+            return group
+        return replace(
+            group,
+            nodes=_concrete(form.nodes, leaves),
+            cost=form.cost,
+            used_zeros=form.used_zeros,
+        )
+
+    def enter(self, group: _Group) -> None:
+        for root in group.roots:
+            self.group_of[root] = group
+        for leaf in group.leaves:
+            self.groups_at.setdefault(leaf, []).append(group)
+
+    def readers_of(self, item: Node) -> list[_Group]:
+        """The groups that read a root now."""
+        found = {id(group): group for group in self.groups_at.get(item, ())}
+        return [group for group in found.values() if self.group_of.get(group.roots[0]) is group]
 
     def dissolve(self, item: Node) -> None:
         """Try a shared value as a part of each of its readers."""
         own = self.group_of[item]
-        groups = {id(own): own}
-        for group in self.group_of.values():
-            if item in group.leaves:
-                groups[id(group)] = group
+        if not own.is_product:
+            return
+        reading = self.readers_of(item)
+        if not any(group.contracts for group in reading):
+            return
+        groups = [own, *(group for group in reading if group is not own)]
         is_kept = None in self.readers[item]
         roots = tuple(
-            root for group in groups.values() for root in group.roots if root is not item or is_kept
+            root for group in groups for root in group.roots if root is not item or is_kept
         )
-        if len(groups) < 2 or len(roots) > _MAX_ROOTS or not _is_worth_trying(groups.values()):
-            return
-        if not is_kept and not self.reads_all(item, roots):
+        if not reading or len(roots) > _MAX_ROOTS:
             return
         self.dissolved.add(item)
-        merged = self.solved(roots)
-        seconds = sum(group.cost.seconds for group in groups.values())
-        flops = sum(group.cost.flops for group in groups.values())
-        if merged is None or not _pays(merged.cost, Work(flops, seconds)):
+        merged = self.solved(roots) if is_kept or self.reads_all(item, roots) else None
+        before = [
+            Work(sum(cost.flops for cost in costs), sum(cost.seconds for cost in costs))
+            for costs in ([g.cost for g in groups], [g.before for g in groups])
+        ]
+        if merged is None or not _pays(merged.cost, before[0]):
             self.dissolved.discard(item)
             return
         del self.group_of[item]
-        merged.before = Work(
-            sum(group.before.flops for group in groups.values()),
-            sum(group.before.seconds for group in groups.values()),
-        )
-        for root in roots:
-            self.group_of[root] = merged
+        self.enter(replace(merged, before=before[1]))
 
     def reads_all(self, item: Node, roots: Sequence[Node]) -> bool:
         """Whether the regions of these roots hold every reader of a node."""
@@ -229,13 +251,17 @@ def _static(graph: Graph) -> set[Node]:
     return found
 
 
-def _is_product(inside: Collection[Node]) -> bool:
-    """Whether a product of arrays is among some nodes."""
-    return any(
-        item.operation == "dot_general"
-        or (item.operation == "mul" and all(source.type.shape for source in item.inputs))
-        for item in inside
-    )
+def _is_product(item: Node) -> bool:
+    """Whether a node contracts arrays, or multiplies two that are both smaller than the result."""
+    if item.operation == "mul":
+        return all(_source_size(source) < item.type.size for source in item.inputs)
+    return item.operation == "dot_general"
+
+
+def _source_size(item: Node) -> int:
+    while item.operation == "broadcast_in_dim":
+        item = item.inputs[0]
+    return item.type.size
 
 
 def _has_choice(inside: Collection[Node]) -> bool:
@@ -248,10 +274,6 @@ def _has_choice(inside: Collection[Node]) -> bool:
     return sum(counts.values()) > 1 and (
         products > 0 or ("mul" in counts and "reduce_sum" in counts)
     )
-
-
-def _is_worth_trying(groups: Iterable[_Group]) -> bool:
-    return any(root.operation != "add" for group in groups for root in group.roots)
 
 
 def _pays(new: Work, old: Work) -> bool:
