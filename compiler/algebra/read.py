@@ -114,8 +114,9 @@ class Reader:
         terms = []
         for source, factor in zip(item.inputs, (1, sign), strict=True):
             term = self.product(source)
-            if term.has_diagonal_output and not self.finite:
-                term = of_node(source)
+            if term.has_diagonal_output:
+                self.used_zeros = self.used_zeros or self.finite
+                term = term if self.finite else of_node(source)
             term = _spread(term, item.type.shape)
             terms.append(term.scaled(factor))
         return of_sum(terms)

@@ -1,0 +1,283 @@
+"""Products and sums of products: which formula is chosen, which is left, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import xlathe as xl
+from xlathe.compiler.cost import graph_cost
+from xlathe.compiler.ir import Graph
+from xlathe.compiler.passes.reorder_products import ReorderProducts
+from xlathe.compiler.pipeline import EXACT, Step, run_passes
+from xlathe.compiler.rules import Rewrite
+from xlathe.compiler.targets import CPU, GPU, TPU
+from xlathe.tracer.capture import capture
+
+N = 256
+SHAPES = {
+    **{name: (N, N) for name in "ABCD"},
+    **{name: (N,) for name in "vxyd"},
+    "U": (N, 3),
+    "V": (3, N),
+    "W": (5, N, N),
+    "X": (5, N),
+    "s": (),
+}
+
+
+def value(name: str, dtype: Any = np.float32) -> jax.Array:
+    """The operand of this name: the same in every test."""
+    seed = sum(map(ord, name))
+    numbers = np.random.default_rng(seed).standard_normal(SHAPES[name])
+    if np.dtype(dtype).kind == "i":
+        return jnp.asarray(np.rint(numbers * 9), dtype)
+    return jnp.asarray(numbers, dtype)
+
+
+def operands(function: Callable[..., Any], dtype: Any = np.float32) -> list[jax.Array]:
+    code = function.__code__
+    return [value(name, dtype) for name in code.co_varnames[: code.co_argcount]]
+
+
+def rewritten(
+    function: Callable[..., Any], *arguments: Any, **options: Any
+) -> tuple[Graph, Graph, list[Rewrite]]:
+    """The graph before and after the pass, and what it logged."""
+    before, _ = run_passes(capture(function, *arguments).graph, EXACT)
+    after, records = run_passes(before, [Step(ReorderProducts(**options), "")])
+    return before, after, records[0].rules.rewrites
+
+
+CHOSEN: dict[str, tuple[Callable[..., Any], str]] = {
+    "chain with a vector": (lambda A, B, v: (A @ B) @ v, "A @ (B @ v)"),
+    "longer chain": (lambda A, B, C, v: A @ B @ C @ v, "A @ (B @ (C @ v))"),
+    "chain with a thin matrix": (lambda A, U, V, B: A @ (U @ V) @ B, "A @ U @ (V @ B)"),
+    "gram matrix and vector": (lambda A, v: A.T @ A @ v, "A @ v @ A"),
+    "powers and a vector": (lambda A, v: A @ A @ A @ v, "A @ (A @ (A @ v))"),
+    "outer product and vector": (lambda x, y, v: jnp.outer(x, y) @ v, "x * (y @ v)"),
+    "scalar between": (lambda A, B, v, s: (A * s) @ (B @ v), "A @ (B @ v) * s"),
+    "number between": (lambda A, B, v: (A * 3.0) @ (B @ v), "A @ (B @ v) * 3"),
+    "batched chain": (
+        lambda W, A, X: jnp.einsum("bij,bj->bi", W @ A, X),
+        "einsum('abc,ca->ab', W, A @ X.T)",
+    ),
+    "vmapped chain": (lambda A, B, X: jax.vmap(lambda v: (A @ B) @ v)(X), "A @ (B @ X.T)"),
+    "common left factor": (lambda A, B, C: A @ B + A @ C, "A @ (B + C)"),
+    "common right factor": (lambda A, B, C: A @ B - C @ B, "(A - C) @ B"),
+    "three terms": (lambda A, B, C, D: A @ B + A @ C + A @ D, "A @ (B + C + D)"),
+    "common factor and another term": (
+        lambda A, B, C, D: A @ B + D + A @ C,
+        "A @ (B + C) + D",
+    ),
+    "low rank update": (lambda A, U, V, x: (A + U @ V) @ x, "A @ x + U @ (V @ x)"),
+    "projection": (lambda A, B, x: (A - B.T @ B) @ x, "A @ x - B @ x @ B"),
+    "mirror image": (lambda A, B: A @ B.T + B @ A.T, "(B @ A.T).T + B @ A.T"),
+    "column sums": (lambda A, B: (A @ B).sum(0), "A.sum(0) @ B"),
+    "row sums": (lambda A, B: (A @ B).sum(1), "A @ B.sum(1)"),
+    "mean": (lambda A, B: (A @ B).mean(), "A.sum(0) @ B.sum(1)"),
+    "sum of a longer chain": (
+        lambda A, B, C: (A @ B @ C).sum(),
+        "C.sum(1) @ (A.sum(0) @ B)",
+    ),
+    "sum of products and a matrix": (lambda A, B, C: (A @ B + C).sum(0), "A.sum(0) @ B + C.sum(0)"),
+    "trace": (lambda A, B: jnp.trace(A @ B), "einsum('ab,ba->', A, B)"),
+    "diagonal": (lambda A, B: jnp.diag(A @ B), "(A * B.T).sum(1)"),
+}
+FINITE: dict[str, tuple[Callable[..., Any], str]] = {
+    "diagonal on the left": (lambda A, d: jnp.diag(d) @ A, "d * A"),
+    "diagonal on the right": (lambda A, d: A @ jnp.diag(d), "A * d"),
+    "diagonals on both sides": (lambda A, d, x: jnp.diag(d) @ A @ jnp.diag(x), "x * (d * A)"),
+    "identity": (lambda A: jnp.eye(N) @ A, "A"),
+    "diagonal and low rank": (
+        lambda d, U, V, x: (jnp.diag(d) + U @ V) @ x,
+        "x * d + U @ (V @ x)",
+    ),
+    "trace of a gradient": (
+        jax.grad(lambda A, B: jnp.trace(A @ B)),
+        "B.T",
+    ),
+}
+
+
+def operands_of(name: str, function: Callable[..., Any]) -> list[jax.Array]:
+    """The operands of a case; a gradient has the parameters of the function it is of."""
+    return operands(getattr(function, "__wrapped__", function))
+
+
+def check_values(function: Callable[..., Any], arguments: list[jax.Array], **options: Any) -> None:
+    expected = jax.jit(function)(*arguments)
+    found = xl.compile(function, **options)(*arguments)
+    assert found.dtype == expected.dtype
+    scale = float(jnp.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_the_cheaper_formula_is_chosen(name: str):
+    function, formula = CHOSEN[name]
+    before, after, rewrites = rewritten(function, *operands(function))
+    assert [rewrite.after for rewrite in rewrites] == [formula]
+    assert rewrites[0].numerics == "relaxed"
+    assert rewrites[0].flops_after < rewrites[0].flops_before
+    assert graph_cost(after).flops < graph_cost(before).flops
+    check_values(function, operands(function))
+
+
+@pytest.mark.parametrize("name", FINITE)
+def test_zeros_of_a_diagonal_are_used_where_that_is_allowed(name: str):
+    function, formula = FINITE[name]
+    arguments = operands_of(name, function)
+    _, _, rewrites = rewritten(function, *arguments, finite=True)
+    assert [rewrite.after for rewrite in rewrites] == [formula]
+    assert rewrites[0].numerics == "finite"
+    check_values(function, arguments, numerics="finite")
+    _, _, rewrites = rewritten(function, *arguments)
+    assert all("*" not in rewrite.after for rewrite in rewrites)
+
+
+LEFT: dict[str, Callable[..., Any]] = {
+    "one product": lambda A, B: A @ B,
+    "product, bias and activation": lambda A, B, v: jax.nn.relu(A @ B + v),
+    "the best order already": lambda A, B, v: A @ (B @ v),
+    "a product read by others too": lambda A, B, v: (lambda P: (P, P @ v))(A @ B),
+    "a shared product that pays": lambda A, B: (A.T @ B).T @ (A.T @ B),
+    "terms that may cancel": lambda A, B, x: (A - B) @ x,
+    "equal terms": lambda A, B: A.T @ B + A.T @ B,
+    "a nonlinear function between": lambda A, B, v: jnp.sin(A @ B) @ v,
+    "different precisions": lambda A, B, v: jnp.matmul(A, B, precision="highest") @ v,
+    "an element-wise product": lambda A, B, C: A * B + A * C,
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_would_not_gain_stays(name: str):
+    function = LEFT[name]
+    before, after, rewrites = rewritten(function, *operands(function))
+    assert not rewrites
+    assert after is before
+
+
+def test_a_shared_product_is_dissolved_where_that_is_cheaper():
+    def function(A, B, y):
+        product = A.T @ B
+        return product @ product @ y
+
+    before, after, rewrites = rewritten(function, *operands(function))
+    assert [rewrite.after for rewrite in rewrites] == ["B @ (B @ y @ A) @ A"]
+    assert graph_cost(after).flops < graph_cost(before).flops / 50
+    check_values(function, operands(function))
+
+
+def test_a_product_that_is_returned_is_still_computed_once():
+    def function(A, B, v):
+        product = A @ B
+        return product, product @ v
+
+    _, after, _ = rewritten(function, *operands(function))
+    assert [item.operation for item in after.nodes] == ["dot_general", "dot_general"]
+
+
+GRADIENTS: dict[str, Callable[..., Any]] = {
+    "chain": lambda A, B, v: jnp.sin((A @ B) @ v / N).sum(),
+    "projection": lambda A, B, x: jnp.sin((A - B.T @ B) @ x / N**2).sum(),
+    "low rank": lambda A, U, V, x: jnp.cos((A + U @ V) @ x / N).sum(),
+    "mean": lambda A, B: (A @ B).mean() ** 2,
+    "trace": lambda A, B: jnp.trace(A @ B) ** 2,
+    "diagonal": lambda A, B: jnp.sin(jnp.diag(A @ B) / N).sum(),
+    "mirror image": lambda A, B: jnp.sin((A @ B.T + B @ A.T) / N).mean(),
+}
+
+
+@pytest.mark.parametrize("target", [CPU, GPU, TPU], ids=lambda target: target.platform)
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_inside_gain_too(name: str, target: Any):
+    function = GRADIENTS[name]
+    large = [
+        jax.ShapeDtypeStruct(tuple(8 * n if n == N else n for n in x.shape), x.dtype)
+        for x in operands(function)
+    ]
+    gradient = jax.grad(function, argnums=tuple(range(len(large))))
+    before, after, rewrites = rewritten(gradient, *large, target=target, finite=True)
+    assert rewrites
+    assert graph_cost(after).flops < graph_cost(before).flops
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_are_the_same_inside_and_outside(name: str):
+    function = GRADIENTS[name]
+    arguments = operands(function)
+    expected = jax.jit(jax.grad(function))(*arguments)
+    inside = xl.compile(jax.grad(function))(*arguments)
+    outside = jax.grad(xl.compile(function))(*arguments)
+    scale = float(jnp.abs(expected).max())
+    for found in (inside, outside):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * scale)
+
+
+def test_integers_are_exact():
+    def function(A, B, C, v):
+        return (A @ B) @ v, A @ B + A @ C, (A @ B).sum(0), jnp.trace(A @ B) * 7
+
+    arguments = operands(function, np.int32)
+    for found, expected in zip(
+        xl.compile(function)(*arguments), jax.jit(function)(*arguments), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", [*CHOSEN, *FINITE])
+def test_what_is_not_finite_reaches_what_it_reached(name: str, bad: float):
+    function = (CHOSEN | FINITE)[name][0]
+    arguments = operands_of(name, function)
+    for place, argument in enumerate(arguments):
+        spoiled = list(arguments)
+        spoiled[place] = argument.at[(3,) * argument.ndim].set(bad)
+        expected = ~np.isfinite(jax.jit(function)(*spoiled))
+        found = ~np.isfinite(xl.compile(function)(*spoiled))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_scale_that_the_dtype_cannot_hold_is_not_made():
+    def function(A, v):
+        return ((A / 4096) @ (A @ v)) / 4096
+
+    arguments = operands(function, np.float16)
+    found = xl.compile(function)(*arguments)
+    expected = jax.jit(function)(*arguments)
+    np.testing.assert_allclose(
+        found.astype(np.float32), expected.astype(np.float32), rtol=2e-2, atol=1e-5
+    )
+
+
+def test_products_in_a_loop_body_are_reordered():
+    def function(A, B, x):
+        return lax.scan(lambda c, _: (jnp.tanh((A @ B) @ c), None), x, length=9)[0]
+
+    _, _, rewrites = rewritten(function, *operands(function))
+    assert [rewrite.after for rewrite in rewrites] == ["x0 @ (x1 @ x2)"]
+    check_values(function, operands(function))
+
+
+def test_strict_numerics_leave_every_formula():
+    def function(A, B, v):
+        return (A @ B) @ v
+
+    traced = xl.compile(function, numerics="strict").trace(*operands(function))
+    assert not any(record.name == "ReorderProducts" for record in traced.passes)
+
+
+def test_explain_shows_the_formulas():
+    def function(A, B, v):
+        return (A @ B) @ v
+
+    text = xl.compile(function).trace(*operands(function)).explain()
+    assert "A @ B @ v  ->  A @ (B @ v)" in text
+    assert "33.7 MFLOP -> 262 kFLOP" in text
