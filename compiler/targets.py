@@ -16,7 +16,7 @@ class Target:
     """A kind of device.
 
     Attributes:
-        name: what `explain()` calls it.
+        name: what users call it.
         platform: JAX's name of the platform: `cpu`, `gpu` or `tpu`.
         flops: floating point operations a second in large float32 matrix products.
         bandwidth: bytes a second to and from memory.
@@ -34,11 +34,14 @@ class Target:
         return max(flops / self.flops, moved / self.bandwidth) + kernels * self.launch
 
 
-CPU = Target("CPU", "cpu", flops=100e9, bandwidth=10e9, launch=1e-6)
-GPU = Target("GPU", "gpu", flops=40e12, bandwidth=2.5e12, launch=3e-6)
-TPU = Target("TPU v5e", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6)
+CPU = Target("cpu", "cpu", flops=100e9, bandwidth=10e9, launch=1e-6)
+GPU = Target("gpu", "gpu", flops=40e12, bandwidth=2.5e12, launch=3e-6)
+TPU = Target("tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6)
 
-_BY_PLATFORM = {target.platform: target for target in (CPU, GPU, TPU)}
+TARGETS = {target.name: target for target in (CPU, GPU, TPU)}
+"""The targets by name."""
+
+_BY_PLATFORM = {target.platform: target for target in TARGETS.values()}
 
 
 def current_target() -> Target:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 import jax
 
 from xlathe.compiler.pipeline import Numerics, PassRecord, Step, pipeline
+from xlathe.compiler.targets import TARGETS
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,17 @@ class Options:
         numerics: `relaxed` allows rewrites that are equal as real numbers, `strict` only those
             that give the same value for every input; `finite` allows also those that skip a
             multiplication by zero, which hides a NaN or an infinity.
+        target: the device whose rates decide between formulas; by default the one that JAX runs
+            on.
     """
 
     numerics: Numerics = "relaxed"
+    target: str | None = None
 
     def __post_init__(self) -> None:
-        if self.numerics not in get_args(Numerics):
-            raise ValueError(
-                f"numerics must be one of {', '.join(map(repr, get_args(Numerics)))}, "
-                f"got {self.numerics!r}."
-            )
+        _check("numerics", self.numerics, get_args(Numerics))
+        if self.target is not None:
+            _check("target", self.target, TARGETS)
 
     def idle(self, passes: Sequence[PassRecord]) -> dict[str, str]:
         """The options that made no difference, each with the reason."""
@@ -41,7 +43,12 @@ class Options:
 
     def steps(self) -> Sequence[Step]:
         """The passes that these options ask for."""
-        return pipeline(self.numerics)
+        return pipeline(self.numerics, TARGETS[self.target] if self.target else None)
+
+
+def _check(name: str, value: object, valid: Collection[str]) -> None:
+    if value not in valid:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, valid))}, got {value!r}.")
 
 
 def split_options(

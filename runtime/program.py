@@ -60,7 +60,9 @@ def compile(function: Any = None, /, **options: Any) -> Any:
             numerics: `"relaxed"` (default) allows rewrites that are equal as real numbers;
             `"strict"` only those that give the same value for every input; `"finite"` also those
             that skip multiplications by a zero that the program's structure shows, which hides
-            a NaN or an infinity in what it is multiplied by.
+            a NaN or an infinity in what it is multiplied by;
+            target: the device that the program is improved for, `"cpu"`, `"gpu"` or
+            `"tpu-v5e-1"`; by default the one that JAX runs on.
 
     Returns:
         `jax.jit`'s own function object, whose `trace` returns an `xlathe.Traced`: the program at
@@ -102,7 +104,7 @@ def optimize(function: Any = None, /, **options: Any) -> Any:
 
     Args:
         function: a function of pytrees of arrays. Without it, a decorator is returned.
-        **options: numerics: as for `compile`.
+        **options: numerics and target: as for `compile`.
 
     Returns:
         A function of the same arguments and results.

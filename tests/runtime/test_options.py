@@ -28,7 +28,7 @@ def test_every_option_of_jit_is_taken():
     [
         ({"static_argnum": 1}, r"'static_argnum'\. Did you mean 'static_argnums'\?"),
         ({"numeric": "strict"}, r"'numeric'\. Did you mean 'numerics'\?"),
-        ({"colour": 1}, r"'colour'\. The options are: numerics, in_shardings"),
+        ({"colour": 1}, r"'colour'\. The options are: numerics, target, in_shardings"),
         ({"function": 1}, r"'function'\. "),
     ],
 )
@@ -40,7 +40,7 @@ def test_an_unknown_option_is_refused_with_the_known_ones(options: dict[str, Any
 
 
 def test_optimize_takes_none_of_jits_options():
-    with pytest.raises(TypeError, match=r"'static_argnums'\. The options are: numerics\."):
+    with pytest.raises(TypeError, match=r"'static_argnums'\. The options are: numerics, target\."):
         xl.optimize(lambda x: x, static_argnums=0)
 
 
@@ -48,6 +48,12 @@ def test_optimize_takes_none_of_jits_options():
 def test_numerics_takes_its_classes_only(value: Any):
     with pytest.raises(ValueError, match="must be one of 'strict', 'relaxed', 'finite', got"):
         Options(numerics=value)
+
+
+def test_target_takes_its_names_only():
+    with pytest.raises(ValueError, match="target must be one of 'cpu', 'gpu', 'tpu-v5e-1', got"):
+        xl.compile(lambda x: x, target="tpu-v9")
+    assert Options(target="gpu").steps() != Options(target="cpu").steps()
 
 
 def test_options_without_effect_are_known():
