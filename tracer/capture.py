@@ -15,6 +15,7 @@ import jax
 import jax.core
 import jax.extend.source_info_util as source_info_util
 import numpy as np
+from jax.extend.core import Literal
 
 from xlathe.compiler.ir import (
     TOKEN,
@@ -170,7 +171,8 @@ class Reader:
     def __init__(self) -> None:
         self._types: dict[Any, Type] = {}
         self._graphs: dict[int, tuple[Any, ReadGraph]] = {}
-        self._sources: dict[Any, Origin] = {}
+        self._sources: dict[Any, tuple[str, str, int, str]] = {}
+        self._plain_context: Any = None
         self.rules_being_read: set[Any] = set()
         self.rules_recurring: set[Any] = set()
         self.rules_read: dict[Any, dict[str, Any]] = {}
@@ -239,7 +241,7 @@ class Reader:
 
     def read(self, scope: _Scope, variable: Any) -> Node:
         """The node of a variable or literal."""
-        if hasattr(variable, "val"):
+        if isinstance(variable, Literal):
             return self.constant(scope, variable.val, self.type(variable.aval))
         return scope.environment[variable]
 
@@ -296,22 +298,26 @@ class Reader:
         primitive = equation.primitive
         name = operation_name(primitive)
         inputs = [self.read(scope, variable) for variable in equation.invars]
-        if equations.has_own_context(equation):
-            equations.read_whole(self, scope, equation, inputs)
-            return
+        # One context serves nearly all equations.
+        if equation.ctx is not self._plain_context:
+            if equations.has_own_context(equation):
+                equations.read_whole(self, scope, equation, inputs)
+                return
+            self._plain_context = equation.ctx
         special = equations.READERS.get(name)
         if special is not None and special(self, scope, equation, inputs):
             return
         attributes: dict[str, Any] = {}
         if public_primitive(name) is not primitive:
             attributes["primitive"] = Opaque(primitive)
-        parameters = dict(equation.params)
+        parameters = equation.params
         if name in SCATTERS and equations.is_standard_scatter(name, parameters):
-            del parameters["update_jaxpr"], parameters["update_consts"]
-        if any(equations.holds_code(value) for value in parameters.values()):
-            equations.read_whole(self, scope, equation, inputs)
-            return
+            combiner = ("update_jaxpr", "update_consts")
+            parameters = {key: parameters[key] for key in parameters if key not in combiner}
         for key, value in parameters.items():
+            if equations.holds_code(value):
+                equations.read_whole(self, scope, equation, inputs)
+                return
             attributes[key] = freeze(value)
         if name == "rng_uniform":
             # Each call draws anew, so two calls are never one node.
@@ -321,7 +327,8 @@ class Reader:
     def _origin(self, equation: Any) -> Origin:
         self._order += 1
         info = equation.source_info
-        key = (id(info.traceback), info.name_stack)
+        # Tracebacks are equal where their frames are: in each turn of a loop over a model's layers.
+        key = (info.traceback, info.name_stack)
         found = self._sources.get(key)
         if found is None:
             file, line, column = names.source(source_info_util.summarize(info))
@@ -330,8 +337,8 @@ class Reader:
             if "transpose(" in scope:
                 # The cotangent of a variable is not the variable.
                 name = f"d_{name}" if name else ""
-            found = self._sources[key] = Origin((), name, file, line, scope)
-        return found._replace(order=(self._order,))
+            found = self._sources[key] = (name, file, line, scope)
+        return Origin((self._order,), *found)
 
 
 def type_of_aval(aval: Any) -> Type:
@@ -353,12 +360,14 @@ def _is_wide(type_: Type) -> bool:
 
 def freeze(value: Any) -> Any:
     """Make an attribute of a parameter: as it is if it has a hash, else by identity."""
+    if type(value) in equations.ATOMS:
+        return value
     if isinstance(value, np.ndarray | jax.Array):
         return Opaque(value)
     if isinstance(value, np.bool_ | np.integer | np.floating):
         return value.item()
     if type(value) is tuple:
-        return tuple(freeze(item) for item in value)
+        return tuple([freeze(item) for item in value])
     if hasattr(value, "_fields"):
         return type(value)(*(freeze(item) for item in value))
     try:

@@ -93,8 +93,14 @@ def has_own_context(equation: Any) -> bool:
     )
 
 
+ATOMS = frozenset([bool, int, float, complex, str, bytes, type(None)])
+"""The classes of values that hold nothing but themselves."""
+
+
 def holds_code(value: Any) -> bool:
     """Whether a parameter is a jaxpr, or a tuple with one in it."""
+    if type(value) in ATOMS:
+        return False
     if hasattr(value, "eqns"):
         return True
     return isinstance(value, tuple | list) and any(holds_code(item) for item in value)

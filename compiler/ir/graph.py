@@ -187,11 +187,15 @@ def schedule(outputs: Iterable[Node], origins: Mapping[Node, Origin]) -> list[No
                 found[source] = None
                 stack.append(source)
     # Without an origin the sort is stable, and depth-first order decides.
-    ranked = sorted(found, key=lambda node: origins.get(node, NO_ORIGIN).order)
+    ranked = sorted(found, key=lambda node: origins.get(node, NO_ORIGIN)[0])
     result: list[Node] = []
     done: set[Node] = set()
     for root in ranked:
         if root in done:
+            continue
+        if done.issuperset(root.inputs):
+            done.add(root)
+            result.append(root)
             continue
         work = [root]
         while work:

@@ -6,6 +6,7 @@ Building a node twice gives the same object (hash-consing; Ershov 1958, Filliât
 
 from __future__ import annotations
 
+import operator
 import threading
 import weakref
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ class Array:
         value = np.array(value, order="C", copy=True)
         value.setflags(write=False)
         self.value = value
-        self._key = (str(value.dtype), value.shape, value.tobytes())
+        self._key = (value.dtype, value.shape, value.tobytes())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Array) and other._key == self._key
@@ -69,10 +70,20 @@ class Node:
         attributes: its static arguments, by name; never changed.
         type: the type of its value, or the tuple of types of its values.
         holds_graphs: whether graphs are nested in its attributes.
+        attribute_key: the attributes as the table of nodes compares them.
     """
 
-    __slots__ = ("__weakref__", "attributes", "holds_graphs", "inputs", "operation", "type")
+    __slots__ = (
+        "__weakref__",
+        "attribute_key",
+        "attributes",
+        "holds_graphs",
+        "inputs",
+        "operation",
+        "type",
+    )
 
+    attribute_key: tuple[Any, ...]
     operation: str
     inputs: tuple[Node, ...]
     attributes: Mapping[str, Any]
@@ -132,31 +143,46 @@ def node(
 
     Every attribute must have a hash; wrap one that has none in `Opaque`.
     """
-    if attributes:
-        key = (operation, inputs, type_, *sorted(attributes.items(), key=_attribute_name))
-        if float in map(type, attributes.values()):
-            key = tuple(map(_by_digits, key))
-    else:
-        key = (operation, inputs, type_)
+    attribute_key = _attribute_key(attributes) if attributes else ()
+    return _intern(operation, inputs, type_, attributes, attribute_key)
+
+
+def with_other_inputs(item: Node, inputs: tuple[Node, ...]) -> Node:
+    """Return the node that applies the same operation to other inputs of the same types."""
+    return _intern(item.operation, inputs, item.type, item.attributes, item.attribute_key)
+
+
+def _intern(
+    operation: str,
+    inputs: tuple[Node, ...],
+    type_: Types,
+    attributes: Mapping[str, Any],
+    attribute_key: tuple[Any, ...],
+) -> Node:
+    key = (operation, inputs, type_, attribute_key)
     reference = _table.get(key)
     if reference is not None:
         found = reference()
         if found is not None:
             return found
+    made = Node()
+    made.operation = operation
+    made.inputs = inputs
+    made.attributes = attributes
+    made.attribute_key = attribute_key
+    made.type = type_
+    made.holds_graphs = bool(attributes) and _holds_graphs(attributes)
+    reference = _Reference(made, _forget)
+    reference.key = key
     with _lock:
-        reference = _table.get(key)
-        found = None if reference is None else reference()
-        if found is None:
-            found = Node()
-            found.operation = operation
-            found.inputs = inputs
-            found.attributes = attributes
-            found.type = type_
-            found.holds_graphs = bool(attributes) and _holds_graphs(attributes)
-            reference = _Reference(found, _forget)
-            reference.key = key
+        # Another thread may have been first.
+        standing = _table.setdefault(key, reference)
+        if standing is not reference:
+            found = standing()
+            if found is not None:
+                return found
             _table[key] = reference
-        return found
+    return made
 
 
 def mark_graph_class(class_: _Class) -> _Class:
@@ -175,15 +201,20 @@ def _holds_graphs(attributes: Mapping[str, Any]) -> bool:
     return False
 
 
-def _by_digits(item: Any) -> Any:
+def _attribute_key(attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+    if len(attributes) == 1:
+        key = tuple(attributes.items())
+    else:
+        key = tuple(sorted(attributes.items(), key=_attribute_name))
+    return tuple(map(_by_digits, key)) if float in map(type, attributes.values()) else key
+
+
+def _by_digits(item: tuple[str, Any]) -> tuple[Any, ...]:
     """The key of an attribute that is a float: 0.0 equals -0.0 and NaN no NaN, but not here."""
-    if isinstance(item, tuple) and len(item) == 2 and type(item[1]) is float:
-        return (item[0], float, repr(item[1]))
-    return item
+    return (item[0], float, repr(item[1])) if type(item[1]) is float else item
 
 
-def _attribute_name(item: tuple[str, Any]) -> str:
-    return item[0]
+_attribute_name = operator.itemgetter(0)
 
 
 def parameter(index: int, type_: Type) -> Node:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xlathe.compiler.ir.graph import Graph, Origin, is_effectful
-from xlathe.compiler.ir.node import Node, node, parameter, start_token
+from xlathe.compiler.ir.node import Node, node, parameter, start_token, with_other_inputs
 
 Replacement = Node | tuple[Node, ...] | None
 """What a rewrite returns for a node: its replacement, one node for each of its results if it has
@@ -106,16 +106,15 @@ def with_inputs(
             break
     else:
         return item
-    inputs = [mapped.get(source, source) for source in item.inputs]
-    if item.operation == "get" and isinstance(inputs[0], tuple):
-        return inputs[0][item["index"]]
-    return node(
-        item.operation, tuple(_single(source) for source in inputs), item.type, item.attributes
-    )
+    inputs = tuple([mapped.get(source, source) for source in item.inputs])
+    first = inputs[0]
+    if isinstance(first, tuple) and item.operation == "get":
+        return first[item["index"]]
+    return with_other_inputs(item, tuple(map(_single, inputs)))
 
 
 def _single(value: Replacement) -> Node:
-    if not isinstance(value, Node):
+    if type(value) is not Node:
         raise TypeError("A node with several results was replaced, but used as a whole.")
     return value
 
