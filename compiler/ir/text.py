@@ -11,6 +11,7 @@ comments, and one function a graph, innermost first:
 from __future__ import annotations
 
 import ast
+import functools
 import keyword
 import os
 import re
@@ -54,6 +55,7 @@ class Names:
         return name
 
 
+@functools.lru_cache(maxsize=4096)
 def identifier(text: str) -> str:
     """Turn any text into a Python identifier that is no keyword."""
     name = text if text.isascii() else _as_python_reads(text)
@@ -100,8 +102,13 @@ def shortest_names(paths: list[str]) -> list[str]:
 
 def origin_comment(origin: Origin) -> str:
     """Where a line comes from: `model.py:12 encoder/attention`."""
-    place = f"{os.path.basename(origin.file)}:{origin.line}" if origin.file else ""
-    return " ".join(part for part in (place, origin.scope) if part)
+    return " ".join(part for part in (place(origin.file, origin.line), origin.scope) if part)
+
+
+@functools.lru_cache(maxsize=4096)
+def place(file: str, line: int) -> str:
+    """A line of a file as comments show it: `model.py:12`; empty where it is not known."""
+    return f"{os.path.basename(file)}:{line}" if file else ""
 
 
 class _Printer:
@@ -365,6 +372,7 @@ __all__ = [
     "nested",
     "origin_comment",
     "parse",
+    "place",
     "shortest_names",
     "to_text",
 ]

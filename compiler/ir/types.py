@@ -5,6 +5,7 @@ A type is interned, so two equal types are the same object and compare by identi
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -34,14 +35,18 @@ class Type:
         weak: whether JAX's promotion treats the dtype as a Python scalar's.
         extra: what shape and dtype cannot say (a sharding in the type, a memory space, a mutable
             reference), kept as JAX's own abstract value; None for nearly every value.
+        is_plain: whether this is an ordinary array: a NumPy dtype and nothing beside.
+        size: the number of elements.
     """
 
-    __slots__ = ("dtype", "extra", "shape", "weak")
+    __slots__ = ("dtype", "extra", "is_plain", "shape", "size", "weak")
 
     shape: tuple[int, ...]
     dtype: Any
     weak: bool
     extra: Any
+    is_plain: bool
+    size: int
 
     def __repr__(self) -> str:
         return type_text(self)
@@ -55,23 +60,10 @@ class Type:
         return len(self.shape)
 
     @property
-    def size(self) -> int:
-        """The number of elements."""
-        count = 1
-        for dimension in self.shape:
-            count *= dimension
-        return count
-
-    @property
     def nbytes(self) -> int:
         """The bytes an array of this type takes; 0 where that is not known."""
         itemsize = getattr(self.dtype, "itemsize", 0)
         return self.size * itemsize if isinstance(itemsize, int) else 0
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether this is an ordinary array: a NumPy dtype and nothing beside."""
-        return self.extra is None and isinstance(self.dtype, np.dtype)
 
     def with_shape(self, shape: tuple[int, ...]) -> Type:
         """The same type with another shape."""
@@ -89,6 +81,8 @@ def make_type(shape: tuple[int, ...], dtype: Any, weak: bool = False, extra: Any
         if found is None:
             found = Type()
             found.shape, found.dtype, found.weak, found.extra = key
+            found.is_plain = extra is None and isinstance(dtype, np.dtype)
+            found.size = math.prod(shape)
             _interned[key] = found
         return found
 

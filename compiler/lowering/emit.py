@@ -7,6 +7,7 @@ says in its table entry how it is written; what has no entry is applied by `bind
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xlathe.compiler.ir import Graph, Node, Origin, is_effectful, unwrap
+from xlathe.compiler.ir import Array, Graph, Node, Origin, is_effectful, unwrap
 from xlathe.compiler.ir.literals import NoTextForm, array_literal, float_literal, literal
 from xlathe.compiler.ir.rewrite import users
-from xlathe.compiler.ir.text import Names, identifier, origin_comment
+from xlathe.compiler.ir.text import Names, identifier, place
 from xlathe.compiler.lowering import control
 from xlathe.compiler.lowering.layout import Line, wrapped
 from xlathe.compiler.lowering.signature import Signature, flat_signature, pack
@@ -118,7 +119,7 @@ class ModuleEmitter:
                 ("from jax import lax", "lax."),
                 ("from jax.extend.core import primitives", "primitives."),
             )
-            if re.search(rf"\b{re.escape(word)}", body) or line == "import jax"
+            if line == "import jax" or (word in body and re.search(rf"\b{re.escape(word)}", body))
         ]
         return f'"""{heading}"""\n\n' + "\n".join(imports) + f"\n\n\n{body}\n"
 
@@ -298,7 +299,7 @@ class FunctionEmitter:
             wanted = self.graph.origin(value).name or f"v{len(self.local)}"
             targets.append(self.names.unique(wanted))
             self.local[value] = targets[-1]
-        comment = origin_comment(origin._replace(scope=""))
+        comment = place(origin.file, origin.line)
         end = f"  # {comment}" if comment else ""
         if not targets or all(target == "_" for target in targets):
             left = ""
@@ -345,6 +346,7 @@ class FunctionEmitter:
         return text
 
 
+@functools.lru_cache(maxsize=1024)
 def _visible_scope(scope: str) -> str:
     """A name scope without the parts that only say which transformation was at work."""
     words = identifier(scope).split("_") if scope else []
@@ -363,9 +365,12 @@ def _array_text(value: np.ndarray, dtype: str) -> str:
 
 def _bare_number(item: Node) -> str | None:
     """A scalar constant as a Python number, where that is read back as the same value."""
-    value = item.value
-    if value.shape:
-        return None
+    return None if item.type.shape else _number_text(item["value"])
+
+
+@functools.lru_cache(maxsize=1024)
+def _number_text(scalar: Array) -> str | None:
+    value = scalar.value
     if jnp.issubdtype(value.dtype, jnp.integer):
         number = int(value)
         return repr(number) if -(2**31) <= number < 2**31 else None

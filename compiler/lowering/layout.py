@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import NamedTuple
 
@@ -56,43 +57,37 @@ def _last_group(text: str) -> int | None:
     if not text or text[-1] not in ")]":
         return None
     stack = []
-    for place, character in _outside_strings(text):
+    opened = None
+    for place, character in _marks(text):
         if character in "([{":
             stack.append(place)
         elif character in ")]}":
             opened = stack.pop()
-            if place == len(text) - 1:
-                return opened
-    return None
+    return opened
 
 
 def _split(text: str) -> list[str]:
     """Split at the commas that are in no bracket and no string."""
     items, start, depth = [], 0, 0
-    for place, character in _outside_strings(text):
+    for place, character in _marks(text):
         if character in "([{":
             depth += 1
         elif character in ")]}":
             depth -= 1
-        elif character == "," and depth == 0:
+        elif depth == 0:
             items.append(text[start:place].strip())
             start = place + 1
     last = text[start:].strip()
     return [*items, last] if last else items
 
 
-def _outside_strings(text: str) -> list[tuple[int, str]]:
-    found, quote, escaped = [], "", False
-    for place, character in enumerate(text):
-        if quote:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == quote:
-                quote = ""
-        elif character in "'\"":
-            quote = character
-        else:
-            found.append((place, character))
-    return found
+_MARK_OR_STRING = re.compile(
+    r"[()\[\]{},]|'(?:[^'\\]|\\.)*'|" + r'"(?:[^"\\]|\\.)*"',
+    re.DOTALL,
+)
+
+
+def _marks(text: str) -> list[tuple[int, str]]:
+    """The brackets and commas outside of strings, with their places."""
+    found = [(match.start(), match[0]) for match in _MARK_OR_STRING.finditer(text)]
+    return [mark for mark in found if len(mark[1]) == 1]

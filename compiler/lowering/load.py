@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
-MAX_LINES = 256
+MAX_LINES = 64
 _STATEMENT = re.compile(r"    [^\s)\]]")
 
 
@@ -66,7 +66,7 @@ def _head(lines: list[str], start: int) -> tuple[str, int]:
 def _compile_parts(
     lines: list[str], start: int, end: int, filename: str, name: str
 ) -> list[CodeType]:
-    """Compile a function's statements a few hundred lines at a time; the last is its result."""
+    """Compile a function's statements a few dozen lines at a time; the last is its result."""
     statements = [place for place in range(start, end) if _STATEMENT.match(lines[place])]
     result = statements.pop()
     borders = [start]
@@ -76,12 +76,18 @@ def _compile_parts(
     borders.append(result)
     codes = []
     for first, after in itertools.pairwise(borders):
-        # The condition takes the line above, so that the others keep their numbers.
-        text = "\n" * (first - 1) + "if True:\n" + "\n".join(lines[first:after])
-        codes.append(compile(text, filename, "exec"))
+        # The condition takes a line, so that the statements may keep their indentation.
+        text = "if True:\n" + "\n".join(lines[first:after])
+        codes.append(_moved(compile(text, filename, "exec"), first - 1))
     expression = "\n".join([lines[result].replace("return ", "", 1), *lines[result + 1 : end]])
-    codes.append(compile("\n" * (result - 1) + f"(\n{expression}\n)", filename, "eval"))
+    codes.append(_moved(compile(f"(\n{expression}\n)", filename, "eval"), result - 1))
     return [code.replace(co_name=name, co_qualname=name) for code in codes]
+
+
+def _moved(code: CodeType, lines: int) -> CodeType:
+    """The code as if so many lines stood above its text."""
+    inner = (_moved(item, lines) if isinstance(item, CodeType) else item for item in code.co_consts)
+    return code.replace(co_firstlineno=code.co_firstlineno + lines, co_consts=tuple(inner))
 
 
 def _run_in_parts(namespace: dict[str, Any], name: str, codes: list[CodeType]) -> None:

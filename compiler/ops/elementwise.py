@@ -74,7 +74,7 @@ def _infix(symbol: str, level: int, bools: bool = False, integers: bool = True) 
         dtype = left.type.dtype
         if not left.type.is_plain or not right.type.is_plain:
             return None
-        if any(value is not None for value in item.attributes.values()):
+        if item.attributes and any(value is not None for value in item.attributes.values()):
             return None
         if _is_bool(item) != bools and symbol not in _COMPARISONS:
             return None
