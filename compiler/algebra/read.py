@@ -222,12 +222,12 @@ def _is_ordinary(item: Node, sharding: str) -> bool:
 
 def known_number(item: Node) -> complex | None:
     """The one finite number that fills a node, where it is known."""
-    scalar = item if item.is_constant else filled_scalar(item)
-    if scalar is None or not scalar.is_constant or scalar.type.shape or not item.type.is_plain:
+    scalar = item if item.operation == "constant" else filled_scalar(item)
+    if scalar is None or scalar.type.shape or not item.type.is_plain:
         return None
     if scalar.value.dtype.kind not in "iufcV" or scalar.value.dtype.names is not None:
         return None
-    number = scalar.value.item()
+    number = scalar["value"].number
     if isinstance(number, int):
         return number
     try:

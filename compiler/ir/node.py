@@ -6,6 +6,7 @@ Building a node twice gives the same object (hash-consing; Ershov 1958, Filliât
 
 from __future__ import annotations
 
+import functools
 import operator
 import threading
 import weakref
@@ -39,14 +40,20 @@ class Opaque:
 
 
 class Array:
-    """The value of a constant node, compared by its bytes, so that -0.0 and NaN keep their bits."""
+    """The value of a constant node, compared by its bytes, so that -0.0 and NaN keep their bits.
 
-    __slots__ = ("_key", "value")
+    Attributes:
+        value: the array.
+        number: its one element as a Python number; None where it has none or several.
+    """
+
+    __slots__ = ("_key", "number", "value")
 
     def __init__(self, value: np.ndarray) -> None:
         value = np.array(value, order="C", copy=True)
         value.setflags(write=False)
         self.value = value
+        self.number = value.item() if value.size == 1 and value.dtype.names is None else None
         self._key = (value.dtype, value.shape, value.tobytes())
 
     def __eq__(self, other: object) -> bool:
@@ -217,6 +224,7 @@ def _by_digits(item: tuple[str, Any]) -> tuple[Any, ...]:
 _attribute_name = operator.itemgetter(0)
 
 
+@functools.lru_cache(maxsize=4096)
 def parameter(index: int, type_: Type) -> Node:
     """The graph parameter at this position. Graphs are closed, so all of them share these nodes."""
     return node("parameter", (), type_, {"index": index})

@@ -102,11 +102,11 @@ def shortest_names(paths: list[str]) -> list[str]:
 
 def origin_comment(origin: Origin) -> str:
     """Where a line comes from: `model.py:12 encoder/attention`."""
-    return " ".join(part for part in (place(origin.file, origin.line), origin.scope) if part)
+    return " ".join(part for part in (line_comment(origin.file, origin.line), origin.scope) if part)
 
 
 @functools.lru_cache(maxsize=4096)
-def place(file: str, line: int) -> str:
+def line_comment(file: str, line: int) -> str:
     """A line of a file as comments show it: `model.py:12`; empty where it is not known."""
     return f"{os.path.basename(file)}:{line}" if file else ""
 
@@ -369,10 +369,10 @@ __all__ = [
     "ParseError",
     "collect_objects",
     "identifier",
+    "line_comment",
     "nested",
     "origin_comment",
     "parse",
-    "place",
     "shortest_names",
     "to_text",
 ]

@@ -19,7 +19,7 @@ import numpy as np
 from xlathe.compiler.ir import Array, Graph, Node, Origin, is_effectful, unwrap
 from xlathe.compiler.ir.literals import NoTextForm, array_literal, float_literal, literal
 from xlathe.compiler.ir.rewrite import users
-from xlathe.compiler.ir.text import Names, identifier, place
+from xlathe.compiler.ir.text import Names, identifier, line_comment
 from xlathe.compiler.lowering import control
 from xlathe.compiler.lowering.layout import Line, wrapped
 from xlathe.compiler.lowering.signature import Signature, flat_signature, pack
@@ -299,7 +299,7 @@ class FunctionEmitter:
             wanted = self.graph.origin(value).name or f"v{len(self.local)}"
             targets.append(self.names.unique(wanted))
             self.local[value] = targets[-1]
-        comment = place(origin.file, origin.line)
+        comment = line_comment(origin.file, origin.line)
         end = f"  # {comment}" if comment else ""
         if not targets or all(target == "_" for target in targets):
             left = ""

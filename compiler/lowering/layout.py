@@ -89,5 +89,5 @@ _MARK_OR_STRING = re.compile(
 
 def _marks(text: str) -> list[tuple[int, str]]:
     """The brackets and commas outside of strings, with their places."""
-    found = [(match.start(), match[0]) for match in _MARK_OR_STRING.finditer(text)]
-    return [mark for mark in found if len(mark[1]) == 1]
+    found = _MARK_OR_STRING.finditer(text)
+    return [(match.start(), match[0]) for match in found if match.end() == match.start() + 1]

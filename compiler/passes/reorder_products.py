@@ -15,7 +15,8 @@ from xlathe.compiler.algebra.kernels import Work, work
 from xlathe.compiler.algebra.read import is_linear, is_transparent
 from xlathe.compiler.algebra.search import Form, best_form
 from xlathe.compiler.formula import formula
-from xlathe.compiler.ir import Graph, Node, node, parameter
+from xlathe.compiler.ir import Graph, Node, parameter
+from xlathe.compiler.ir.node import with_other_inputs
 from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, substitute, users
 from xlathe.compiler.rules import Rewrite, log_rewrite
 from xlathe.compiler.targets import CPU, Target
@@ -307,7 +308,7 @@ def _over(roots: tuple[Node, ...], mapping: Mapping[Node, Node]) -> tuple[Node, 
             continue
         stack.pop()
         inputs = tuple(known[source] for source in item.inputs)
-        known[item] = node(item.operation, inputs, item.type, item.attributes)
+        known[item] = with_other_inputs(item, inputs)
     return tuple(known[root] for root in roots)
 
 

@@ -14,15 +14,20 @@ from xlathe.compiler.rules.rule import Declined, Outcome, Rule
 
 def known_scalar(item: Node) -> np.ndarray | None:
     """The one number that fills a node, where it is known."""
-    scalar = item if item.is_constant else filled_scalar(item)
-    if scalar is None or scalar.value.size != 1 or scalar.type.shape:
-        return None
-    return scalar.value
+    scalar = _scalar(item)
+    return None if scalar is None else scalar.value
+
+
+def _scalar(item: Node) -> Node | None:
+    scalar = item if item.operation == "constant" else filled_scalar(item)
+    return None if scalar is None or scalar.type.shape else scalar
 
 
 def _is_number(item: Node, number: float) -> bool:
-    value = known_scalar(item)
-    return value is not None and value.dtype.kind not in "bV" and bool(value == number)
+    scalar = _scalar(item)
+    if scalar is None or scalar["value"].number != number:
+        return False
+    return scalar.type.dtype.kind not in "bV"
 
 
 def _is_integer(item: Node) -> bool:
