@@ -9,7 +9,7 @@ CONVOLUTION = ("NHWC", "HWIO", "NHWC")
 ROWS = 16
 
 
-def convolve(x, w, padding="SAME"):
+def convolve(x, w, padding: str | tuple[tuple[int, int], ...] = "SAME"):
     return jax.lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=CONVOLUTION)
 
 
