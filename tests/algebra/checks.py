@@ -16,6 +16,7 @@ from .generator import Formula
 
 Function = Callable[..., Any]
 TIMES_JIT = 2.0
+QUICK = {"xla_backend_optimization_level": 0}
 FLOOR = 8.0
 """In units of the dtype's rounding error, times the sum of the absolute values of the monomials."""
 
@@ -26,17 +27,17 @@ def setting(dtype: Any) -> AbstractContextManager[None]:
 
 
 def operands(formula: Formula, dtype: Any, seed: int, spread: float = 0.0) -> list[np.ndarray]:
-    """Random operands; with a spread, of magnitudes from one over its power of ten to that power."""
+    """Random operands; with a spread, times powers of ten from minus the spread to plus it."""
     rng = np.random.default_rng(seed)
     made = []
     for shape in formula.shapes:
         if np.issubdtype(dtype, np.integer):
-            made.append(rng.integers(-9, 10, shape).astype(dtype))
+            made.append(np.asarray(rng.integers(-9, 10, shape), dtype))
             continue
-        values = rng.uniform(-1, 1, shape)
+        values = np.asarray(rng.uniform(-1, 1, shape))
         if np.issubdtype(dtype, np.complexfloating):
             values = values + 1j * rng.uniform(-1, 1, shape)
-        made.append((values * 10.0 ** rng.uniform(-spread, spread, shape)).astype(dtype))
+        made.append(np.asarray(values * 10.0 ** rng.uniform(-spread, spread, shape), dtype))
     return made
 
 
@@ -50,17 +51,16 @@ def applied(formula: Formula) -> Function:
     return formula_of_operands
 
 
-def both(f: Function, arguments: list[np.ndarray], numerics: str = "relaxed") -> tuple[Any, Any]:
-    """The results of `f` improved and as written, compiled together because compiling is slow.
+def both(ours: Function, plain: Function, arguments: list[np.ndarray]) -> tuple[Any, Any]:
+    """The results of two functions, compiled together and quickly, because that takes the time.
 
     A barrier keeps XLA from sharing work between them.
     """
 
     def pair(*values: Any) -> tuple[Any, Any]:
-        mine = xl.optimize(f, numerics=numerics)(*values)
-        return mine, f(*jax.lax.optimization_barrier(values))
+        return ours(*values), plain(*jax.lax.optimization_barrier(values))
 
-    return jax.jit(pair)(*arguments)
+    return jax.jit(pair, compiler_options=QUICK)(*arguments)
 
 
 def check_errors(formula: Formula, arguments: list[np.ndarray], ours: Any, jits: Any) -> None:

@@ -19,8 +19,8 @@ SIZES = (1, 2, 3, 4, 5, 8, 17, 32)
 EMPTY_SHARE = 0.04
 REUSED_SHARE = 0.3
 LEAF_SHARE = 0.12
-DEPTH = 5
-MOST_PRODUCTS = 12
+DEPTH = 4
+MOST_PRODUCTS = 8
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,16 @@ class Writer:
         anywhere = [self.sum_, self.sum_, self.difference, self.scaled, self.reduced, self.sliced]
         of_rank = {
             0: [self.inner, self.trace, self.element],
-            1: [self.matrix_vector, self.matrix_vector, self.vector_matrix, self.row, self.diagonal]
-            + [self.concatenated],
-            2: [self.product] * 4
-            + [self.transposed, self.outer, self.gathered, self.masked, self.broadcast]
-            + [self.concatenated, self.stacked, self.squared],
-            3: [self.batched] * 3 + [self.einsum, self.broadcast, self.stacked],
+            1: [
+                *(self.matrix_vector, self.matrix_vector, self.vector_matrix, self.row),
+                *(self.diagonal, self.concatenated),
+            ],
+            2: [
+                *(self.product, self.product, self.product, self.product, self.transposed),
+                *(self.outer, self.gathered, self.masked, self.broadcast, self.squared),
+                *(self.concatenated, self.stacked),
+            ],
+            3: [self.batched, self.batched, self.einsum, self.broadcast, self.stacked],
         }
         return anywhere + of_rank[len(shape)]
 
