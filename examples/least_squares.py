@@ -67,7 +67,7 @@ def load(degree):
         StandardScaler(), PolynomialFeatures(degree, include_bias=False), StandardScaler()
     )
     X_train, X_test = prepare.fit_transform(X_train), prepare.transform(X_test)
-    mean = y_train.mean()
+    mean = np.mean(y_train)
     return [array.astype(np.float32) for array in (X_train, y_train - mean, X_test, y_test - mean)]
 
 
