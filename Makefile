@@ -36,6 +36,9 @@ test-latest-fast: $(LATEST)/test.stamp
 bench: setup
 	$(VENV)/bin/python benchmarks/dispatch.py
 	$(VENV)/bin/python benchmarks/pipeline.py
+	$(VENV)/bin/python benchmarks/algebra.py
+	$(VENV)/bin/python benchmarks/algebra.py --grad
+	$(VENV)/bin/python benchmarks/algebra.py --search
 
 lint: setup
 	$(VENV)/bin/ruff check
