@@ -18,6 +18,7 @@ from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
 from xlathe.compiler.passes.fold_constants import FoldConstants
 from xlathe.compiler.passes.inline_calls import InlineCalls
+from xlathe.compiler.passes.narrow import Narrow
 from xlathe.compiler.passes.normalise import Normalise
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
@@ -80,9 +81,11 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
         target: the device that the program is for; by default the one that JAX runs on.
     """
     target = target or current_target()
-    if numerics == "strict":
-        return EXACT
-    return EXACT
+    return (
+        *EXACT,
+        Step(Narrow(numerics, target), "before products are ordered: small ones order anew"),
+        Step(Simplify(), "again, over the slices that have moved", again=True),
+    )
 
 
 class PassFailure(UserWarning):

@@ -68,7 +68,7 @@ def test_an_unknown_stage_is_refused_with_the_known_ones(traced: xl.Traced):
 
 def test_passes_are_recorded(traced: xl.Traced):
     names = [record.name for record in traced.passes]
-    assert names == [step.name for step in pipeline()][: len(names)]
+    assert names == [step.name for step in pipeline() if not step.again]
     assert traced.passes[0].before is traced.captured
     assert traced.passes[-1].after is traced.graph
     for record in traced.passes:
