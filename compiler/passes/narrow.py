@@ -193,7 +193,7 @@ class _Demands:
             log_miss(Miss(f"part of a {_NOUNS[item.operation]}", reason, item))
 
     def whole_seconds(self, item: Node) -> float:
-        cost = graph_cost(_alone(item))
+        cost = graph_cost(alone(item))
         return self.target.seconds(cost.flops, cost.bytes)
 
     def seconds(self, item: Node, chosen: Plan, made: Graph) -> float:
@@ -250,8 +250,8 @@ class _Demands:
                 whole.add(source)
 
 
-def _alone(item: Node) -> Graph:
-    """A graph of one node."""
+def alone(item: Node) -> Graph:
+    """A graph of one node, to ask for its cost."""
     inputs = [parameter(index, source.type) for index, source in enumerate(item.inputs)]
     return Graph(inputs, [node(item.operation, tuple(inputs), item.type, item.attributes)])
 
@@ -439,7 +439,7 @@ class _Builder:
                 continue
             seen.add(below)
             parts = self.demands.parts[below]
-            flops = graph_cost(_alone(below)).flops
+            flops = graph_cost(alone(below)).flops
             before += flops
             after += parts.flops
             if below.operation in _NOUNS and flops >= dearest:

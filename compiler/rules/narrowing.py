@@ -137,37 +137,42 @@ def _axis_groups(
 
 
 def _reshape(item: Node, view: View) -> Planned:
-    source = item.inputs[0]
     if item["dimensions"] is not None or len(item.inputs) != 1:
         return "its shape is computed"
-    if not item.type.size:
+    below = reshaped_view(view, item.type.shape, item.inputs[0].type.shape)
+    if isinstance(below, str):
+        return below
+    shape = narrowed_shape(view, item.type.shape)
+    return Plan((_whole(below),), lambda inputs: reshape(inputs[0], shape))
+
+
+def reshaped_view(view: View, shape: Sequence[int], other: Sequence[int]) -> View | str:
+    """The view of an array of another shape that reads the same elements in the same order."""
+    if not math.prod(shape):
         return "it has no elements"
-    old, new = source.type.shape, item.type.shape
-    below: list[Selector | None] = [None] * len(old)
-    for before, after in _axis_groups(old, new):
-        # Axes of size one carry nothing: what a view reads of them is all of them.
-        wide = [axis for axis in after if new[axis] != 1]
+    if any(part is not None and size == 1 for part, size in zip(view, shape, strict=True)):
+        return "an axis of size one is repeated"
+    result: list[Selector | None] = [None] * len(other)
+    for before, after in _axis_groups(other, shape):
+        wide = [axis for axis in after if shape[axis] != 1]
         if all(view[axis] is None for axis in wide):
             continue
-        narrow = [axis for axis in before if old[axis] != 1]
-        if len(wide) == len(narrow) == 1:
-            below[narrow[0]] = view[wide[0]]
-        elif len(narrow) == 1:
-            merged = _merged([view[axis] for axis in wide], [new[axis] for axis in wide])
+        narrow = [axis for axis in before if other[axis] != 1]
+        if len(narrow) == 1:
+            parts = [view[axis] for axis in wide]
+            merged = parts[0] if len(wide) == 1 else _merged(parts, [shape[a] for a in wide])
             if isinstance(merged, str):
                 return merged
-            below[narrow[0]] = merged
+            result[narrow[0]] = merged
         elif len(wide) == 1:
-            part = view[wide[0]]
-            split = _split(part, [old[axis] for axis in narrow])
+            split = _split(view[wide[0]], [other[axis] for axis in narrow])
             if isinstance(split, str):
                 return split
-            for axis, selector in zip(narrow, split, strict=True):
-                below[axis] = selector
+            for axis, part in zip(narrow, split, strict=True):
+                result[axis] = part
         else:
             return "the reshape mixes the axes that are cut"
-    shape = narrowed_shape(view, new)
-    return Plan((_whole(below),), lambda inputs: reshape(inputs[0], shape))
+    return tuple(result)
 
 
 def _merged(parts: Sequence[Selector | None], sizes: Sequence[int]) -> Selector | str | None:
@@ -405,7 +410,7 @@ def _gather(item: Node, view: View) -> Planned:
         return "positions out of bounds are filled, and which are read is not known"
 
     def build(inputs: Sequence[Node]) -> Node:
-        inside = _is_inside(inputs[1], source.type.shape[axis])
+        inside = is_inside(inputs[1], source.type.shape[axis])
         inside = read(inside, picked) if not is_whole(picked) else inside
         shape = narrowed_shape(view, item.type.shape)
         filling = constant(np.asarray(item["fill_value"], item.type.dtype), item.type.weak)
@@ -429,7 +434,7 @@ def _vector(index: Node) -> Node:
     return reshape(index, (math.prod(positions),))
 
 
-def _is_inside(index: Node, dimension: int) -> Node:
+def is_inside(index: Node, dimension: int) -> Node:
     """Which of the positions of a gather are positions of the axis."""
     index = reshape(index, index.type.shape[:-1])
     low = constant(np.asarray(0, index.type.dtype))

@@ -97,26 +97,27 @@ def index_nodes(view: View) -> Iterator[Node]:
             yield part.index
 
 
-def _whole_number(item: Node, value: int) -> Node:
+def whole_number(item: Node, value: int) -> Node:
+    """A number in the dtype of a position."""
     return constant(np.asarray(value, item.type.dtype))
 
 
 def _clamped(item: Node, greatest: int) -> Node | None:
     """The position as it is after clamping; None for dtypes that cannot count far enough."""
     if item.is_constant and not item.type.shape:
-        return _whole_number(item, int(np.clip(int(item.value), 0, greatest)))
+        return whole_number(item, int(np.clip(int(item.value), 0, greatest)))
     if item.type.dtype not in (np.int32, np.int64):
         return None
-    low, high = _whole_number(item, 0), _whole_number(item, greatest)
+    low, high = whole_number(item, 0), whole_number(item, greatest)
     return make("clamp", low, item, high)
 
 
 def _moved(item: Node, scale: int, offset: int) -> Node:
     if item.is_constant and not item.type.shape:
-        return _whole_number(item, int(item.value) * scale + offset)
+        return whole_number(item, int(item.value) * scale + offset)
     if scale != 1:
-        item = make("mul", item, _whole_number(item, scale))
-    return make("add", item, _whole_number(item, offset)) if offset else item
+        item = make("mul", item, whole_number(item, scale))
+    return make("add", item, whole_number(item, offset)) if offset else item
 
 
 def compose(first: Selector | None, then: Selector | None, dimension: int) -> Selector | str | None:
@@ -194,13 +195,18 @@ def mirrored(part: Selector | None, dimension: int) -> Selector | str | None:
     start = _clamped(part.start, dimension - part.size)
     if start is None:
         return f"positions of type {part.start.type} are not computed with"
-    last = _whole_number(start, dimension - part.size)
+    last = whole_number(start, dimension - part.size)
     return Window(make("sub", last, start), part.size)
+
+
+def window_start(part: Window, dimension: int) -> Node | None:
+    """Where a window starts after clamping; None for dtypes that cannot count far enough."""
+    return _clamped(part.start, dimension - part.size)
 
 
 def scaled_window(part: Window, dimension: int, scale: int) -> Window | None:
     """The window over an axis each of whose elements is `scale` elements of a finer axis."""
-    start = _clamped(part.start, dimension - part.size)
+    start = window_start(part, dimension)
     return None if start is None else Window(_moved(start, scale, 0), part.size * scale)
 
 
@@ -222,7 +228,7 @@ def read(source: Node, view: View) -> Node:
         )
     windows = [part for part in view if isinstance(part, Window)]
     if windows:
-        zero = _whole_number(windows[0].start, 0)
+        zero = whole_number(windows[0].start, 0)
         starts = [part.start if isinstance(part, Window) else zero for part in view]
         sizes = tuple(
             part.size if isinstance(part, Window) else size

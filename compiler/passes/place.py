@@ -1,0 +1,349 @@
+"""Products with values that are zero but for a part: only the part is multiplied.
+
+Zero times NaN is NaN. Under `relaxed` numerics that is kept: one pass over the other factor finds
+where the zeros meet NaN or infinity, and what that makes stands in the place of the zeros. Under
+`finite` the zeros are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from xlathe.compiler.cost import graph_cost
+from xlathe.compiler.formula import formula
+from xlathe.compiler.ir import Graph, Node, Origin, constant
+from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite
+from xlathe.compiler.ops.build import broadcast_in_dim, make
+from xlathe.compiler.passes.narrow import alone
+from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
+from xlathe.compiler.rules.placing import (
+    Placed,
+    again,
+    covered,
+    is_always_finite,
+    is_zero,
+    joined,
+    moved,
+    read_piece,
+    recognised,
+    written,
+)
+from xlathe.compiler.rules.views import Selector, View, is_whole, narrowed_shape, read
+from xlathe.compiler.targets import Target, current_target
+
+_NAME = "product with a part among zeros"
+_LEAST_SAVING = 0.1
+_Entry = TypeVar("_Entry")
+_SOURCES = ("pad", "dynamic_update_slice", "scatter_add")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Multiply only the part that is not zero of what padding and scattering make.
+
+    Attributes:
+        numerics: `strict` does so for integers only, `relaxed` keeps every NaN, `finite` takes
+            zero times anything for zero.
+        target: the device; by default the one that JAX runs on.
+    """
+
+    numerics: str = "relaxed"
+    target: Target | None = None
+
+    def __call__(self, graph: Graph) -> Graph:
+        """Rewrite the products in the graph and the graphs nested in it."""
+        done: dict[Graph, Graph] = {}
+        target = self.target or current_target()
+
+        def visit(inner: Graph) -> Graph:
+            found = done.get(inner)
+            if found is None:
+                placer = _Placer(inner, self.numerics, target)
+
+                def change(item: Node) -> Node | None:
+                    if item.holds_graphs:
+                        return map_subgraphs(item, visit)
+                    return placer(item)
+
+                busy = any(i.holds_graphs or i.operation in _SOURCES for i in inner.nodes)
+                found = done[inner] = rewrite(inner, change) if busy else inner
+            return found
+
+        return visit(graph)
+
+
+class _Placer:
+    def __init__(self, graph: Graph, numerics: str, target: Target) -> None:
+        self.origins: dict[Node, Origin] = dict(graph.origins)
+        self.numerics = numerics
+        self.target = target
+        self.placed: dict[Node, Placed] = {}
+
+    def __call__(self, item: Node) -> Node | None:
+        if isinstance(item.type, tuple) or not item.type.is_plain:
+            return None
+        found = recognised(item)
+        if found is None and any(source in self.placed for source in item.inputs):
+            if item.operation == "dot_general":
+                return self.product(item)
+            found = self.after(item)
+        if found is not None:
+            self.placed[item] = found
+        return None
+
+    def drops_nothing(self, *others: Node) -> bool:
+        """Whether zero times these is zero, by what they are or by the user's word."""
+        return self.numerics == "finite" or all(is_always_finite(other) for other in others)
+
+    def after(self, item: Node) -> Placed | None:
+        """The value that an operation makes of one among zeros, if it leaves zeros zero."""
+        first = self.placed.get(item.inputs[0])
+        if len(item.inputs) == 1 and first is not None:
+            return moved(item, first)
+        if item.operation in ("add", "sub"):
+            left, right = item.inputs
+            second = self.placed.get(right)
+            same = left.type.shape == right.type.shape
+            return joined(item, first, second) if first and second and same else None
+        if item.operation == "mul":
+            left, right = item.inputs
+            for one, other in ((left, right), (right, left)):
+                placed = self.placed.get(one)
+                if placed is not None and one.type.shape == item.type.shape:
+                    if self.drops_nothing(other):
+                        return self.scaled(item, placed, other)
+            return None
+        if item.operation == "div" and first is not None:
+            divisor = item.inputs[1]
+            if divisor.is_constant and np.all(divisor.value != 0) and is_always_finite(divisor):
+                return self.scaled(item, first, divisor)
+            return None
+        return self.chosen(item) if item.operation == "select_n" else None
+
+    def scaled(self, item: Node, placed: Placed, other: Node) -> Placed | None:
+        if placed.shadow is not None and other.type.shape:
+            return None
+        return placed.map(
+            lambda core, view: (
+                again(item, [core, read_piece(other, view)], core.type.shape),
+                view,
+            )
+        )
+
+    def chosen(self, item: Node) -> Placed | None:
+        """A choice between a value among zeros and zeros."""
+        which, *cases = item.inputs
+        for place, case in enumerate(cases):
+            placed = self.placed.get(case)
+            others = [other for other in cases if other is not case]
+            if placed is None or placed.shadow is not None or not all(map(is_zero, others)):
+                continue
+
+            def change(core: Node, view: View, place: int = place) -> tuple[Node, View]:
+                parts = [
+                    core if other == place else read_piece(source, view)
+                    for other, source in enumerate(cases)
+                ]
+                inputs = [read_piece(which, view), *parts]
+                return again(item, inputs, core.type.shape), view
+
+            return placed.map(change)
+        return None
+
+    def product(self, item: Node) -> Node | None:
+        for side in (0, 1):
+            placed = self.placed.get(item.inputs[side])
+            if placed is None:
+                continue
+            found = _Product(item, side, placed, self).result()
+            if isinstance(found, str):
+                log_miss(Miss(_NAME, found, item))
+                continue
+            new, result, flops = found
+            self.placed[new] = result
+            before = graph_cost(alone(item)).flops
+            log_rewrite(
+                Rewrite(
+                    _NAME,
+                    formula(item, self.origins),
+                    formula(new, self.origins),
+                    before,
+                    flops,
+                    new,
+                    self.numerics_of(item),
+                )
+            )
+            return new
+        return None
+
+    def numerics_of(self, item: Node) -> str:
+        if item.type.dtype.kind in "iub":
+            return "exact"
+        return "finite" if self.numerics == "finite" else "relaxed"
+
+
+class _Product:
+    """A product of a value among zeros with another."""
+
+    def __init__(self, item: Node, side: int, placed: Placed, placer: _Placer) -> None:
+        self.item = item
+        self.placed = placed
+        self.placer = placer
+        self.side = side
+        self.whole, self.other = item.inputs[side], item.inputs[1 - side]
+        contracted, batch = item["dimension_numbers"]
+        self.contracted = (contracted[side], contracted[1 - side])
+        self.batch = (batch[side], batch[1 - side])
+        joint = (*self.contracted[0], *self.batch[0])
+        self.free = [axis for axis in range(self.whole.type.rank) if axis not in joint]
+        joint = (*self.contracted[1], *self.batch[1])
+        self.other_free = [axis for axis in range(self.other.type.rank) if axis not in joint]
+        self.shadowed = not placer.drops_nothing(self.other) or placed.shadow is not None
+
+    def result(self) -> tuple[Node, Placed, float] | str:
+        """The product as a node and as a value among zeros, with its cost; or why there is none."""
+        if self.placer.numerics == "strict" and self.item.type.dtype.kind not in "iub":
+            return "its sums might be added in another order"
+        many = len(self.placed.pieces) > 1
+        if many and self.shadowed and any(map(self.cuts_contracted, self.views())):
+            return "zeros of several parts might meet NaN"
+        pieces = [self.piece(core, view) for core, view in self.placed.pieces]
+        if any(view is None for _, view in pieces):
+            return "which of the other factor meets zeros is not computed"
+        made = tuple((core, view) for core, view in pieces if view is not None)
+        flops, seconds = self.cost(made)
+        whole = graph_cost(alone(self.item))
+        target = self.placer.target
+        before = target.seconds(whole.flops, whole.bytes)
+        if before - seconds < max(target.launch, _LEAST_SAVING * before):
+            return "the part costs as much as the whole"
+        shadow = None
+        # Parts that fill the result leave no place for zeros.
+        if self.shadowed and not any(is_whole(view) for _, view in made):
+            shadow = self.zeros(None)
+        result = Placed(made, shadow)
+        new = written(result, self.item.type.shape)
+        if new is None or new.type is not self.item.type:
+            return "the type of the product would differ"
+        return new, result, flops
+
+    def views(self) -> list[View]:
+        return [view for _, view in self.placed.pieces]
+
+    def cuts_contracted(self, view: View) -> bool:
+        return any(view[axis] is not None for axis in self.contracted[0])
+
+    def laid_out(
+        self, of_batch: Sequence[_Entry], of_free: Sequence[_Entry], of_other: Sequence[_Entry]
+    ) -> list[_Entry]:
+        """What belongs to the axes of the factors, in the order of the result's axes."""
+        sides = (of_free, of_other) if self.side == 0 else (of_other, of_free)
+        return [*of_batch, *sides[0], *sides[1]]
+
+    def piece(self, core: Node, view: View) -> tuple[Node, View | None]:
+        cut: list[Selector | None] = [None] * self.other.type.rank
+        for pair in (self.contracted, self.batch):
+            for mine, others in zip(*pair, strict=True):
+                cut[others] = view[mine]
+        result_view = tuple(
+            self.laid_out(
+                [view[axis] for axis in self.batch[0]],
+                [view[axis] for axis in self.free],
+                [None] * len(self.other_free),
+            )
+        )
+        factors = [core, read(self.other, tuple(cut))]
+        shape = narrowed_shape(result_view, self.item.type.shape)
+        made = again(self.item, factors if self.side == 0 else factors[::-1], shape)
+        if self.shadowed and self.cuts_contracted(view):
+            rest = self.zeros(view)
+            if rest is None:
+                return made, None
+            batch = tuple(
+                part if place < len(self.batch[0]) else None
+                for place, part in enumerate(result_view)
+            )
+            rest = read_piece(rest, batch)
+            rest = broadcast_in_dim(rest, shape, tuple(range(len(shape))))
+            made = make("add", made, rest)
+        return made, result_view
+
+    def zeros(self, view: View | None) -> Node | None:
+        """What the zeros of a row make: zero, or NaN where they meet NaN or infinity.
+
+        With a view, the zeros are those beside it in its rows; without, they fill the row. The
+        result stretches to that of the product. None where no mask can be computed.
+        """
+        found: list[Node] = []
+        if not self.placer.drops_nothing(self.other):
+            met = self.met_by_zeros(view)
+            if met is None:
+                return None
+            found.append(self.summed(met, 1, self.other_free))
+        if self.placed.shadow is not None:
+            found.append(self.summed(self.placed.shadow, 0, self.free))
+        sizes = zip(*(part.type.shape for part in found), strict=True)
+        shape = tuple(max(dimensions) for dimensions in sizes)
+        wide = [broadcast_in_dim(part, shape, tuple(range(len(shape)))) for part in found]
+        return wide[0] if len(wide) == 1 else make("add", *wide)
+
+    def met_by_zeros(self, view: View | None) -> Node | None:
+        """Zero times the elements of the other factor that meet zeros."""
+        zero = constant(np.zeros((), self.other.type.dtype))
+        product = make("mul", self.other, zero)
+        if view is None:
+            return product
+        cut: list[Selector | None] = [None] * self.other.type.rank
+        for mine, others in zip(*self.contracted, strict=True):
+            cut[others] = view[mine]
+        mask = covered(tuple(cut), self.other.type.shape)
+        if mask is None:
+            return None
+        nothing = broadcast_in_dim(zero, self.other.type.shape, ())
+        return make("select_n", mask, product, nothing)
+
+    def summed(self, zeros: Node, factor: int, free: Sequence[int]) -> Node:
+        """Zeros and NaN of a factor, summed where it is contracted, in the result's layout."""
+        dtype = self.item.type.dtype
+        if zeros.type.dtype != dtype:
+            zeros = make(
+                "convert_element_type", zeros, new_dtype=dtype, weak_type=False, sharding=None
+            )
+        contracted = tuple(sorted(self.contracted[factor]))
+        total = make("reduce_sum", zeros, axes=contracted, out_sharding=None)
+        kept = [axis for axis in range(zeros.type.rank) if axis not in contracted]
+        order = tuple(kept.index(axis) for axis in (*self.batch[factor], *free))
+        if order != tuple(range(len(order))):
+            total = make("transpose", total, permutation=order)
+        count = len(self.batch[0])
+        own = list(range(count, len(order)))
+        places = self.laid_out(
+            list(range(count)),
+            own if factor == 0 else [None] * len(self.free),
+            own if factor == 1 else [None] * len(self.other_free),
+        )
+        shape = tuple(1 if place is None else total.type.shape[place] for place in places)
+        axes = tuple(axis for axis, place in enumerate(places) if place is not None)
+        return broadcast_in_dim(total, shape, axes)
+
+    def cost(self, pieces: Sequence[tuple[Node, View]]) -> tuple[float, float]:
+        target = self.placer.target
+        flops = seconds = 0.0
+        for (core, view), (made, _) in zip(self.placed.pieces, pieces, strict=True):
+            depth = np.prod([core.type.shape[axis] for axis in self.contracted[0]])
+            work = 2.0 * made.type.size * float(depth)
+            factor = self.other.type.nbytes * core.type.size / max(1, self.whole.type.size)
+            flops += work
+            seconds += target.seconds(work, core.type.nbytes + factor + made.type.nbytes)
+            seconds += target.seconds(0, 2 * factor)
+            if self.shadowed and self.cuts_contracted(view):
+                flops += self.other.type.size
+                seconds += target.seconds(self.other.type.size, self.other.type.nbytes)
+        if self.shadowed:
+            flops += self.other.type.size
+            seconds += target.seconds(self.other.type.size, self.other.type.nbytes)
+        return flops, seconds + target.seconds(0, self.item.type.nbytes)
