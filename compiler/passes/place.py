@@ -82,6 +82,7 @@ class _Placer:
         self.numerics = numerics
         self.target = target
         self.placed: dict[Node, Placed] = {}
+        self.made: set[Node] = set()
 
     def __call__(self, item: Node) -> Node | None:
         if isinstance(item.type, tuple) or not item.type.is_plain:
@@ -91,9 +92,16 @@ class _Placer:
             if item.operation == "dot_general":
                 return self.product(item)
             found = self.after(item)
-        if found is not None:
-            self.placed[item] = found
-        return None
+        if found is None:
+            return None
+        if item.inputs[0] in self.made and len(item.inputs) == 1:
+            # To move the part costs less than to move the whole.
+            new = written(found, item.type.shape)
+            if new is not None and new.type is item.type:
+                item = new
+                self.made.add(new)
+        self.placed[item] = found
+        return item
 
     def drops_nothing(self, *others: Node) -> bool:
         """Whether zero times these is zero, by what they are or by the user's word."""
@@ -105,24 +113,26 @@ class _Placer:
         if len(item.inputs) == 1 and first is not None:
             return moved(item, first)
         if item.operation in ("add", "sub"):
-            left, right = item.inputs
-            second = self.placed.get(right)
-            same = left.type.shape == right.type.shape
-            return joined(item, first, second) if first and second and same else None
-        if item.operation == "mul":
-            left, right = item.inputs
-            for one, other in ((left, right), (right, left)):
-                placed = self.placed.get(one)
-                if placed is not None and one.type.shape == item.type.shape:
-                    if self.drops_nothing(other):
-                        return self.scaled(item, placed, other)
-            return None
-        if item.operation == "div" and first is not None:
-            divisor = item.inputs[1]
-            if divisor.is_constant and np.all(divisor.value != 0) and is_always_finite(divisor):
-                return self.scaled(item, first, divisor)
-            return None
+            shapes = {source.type.shape for source in item.inputs}
+            both = [self.placed.get(source) for source in item.inputs]
+            return joined(item, both) if None not in both and len(shapes) == 1 else None
+        if item.operation in ("mul", "div"):
+            return self.multiplied(item)
         return self.chosen(item) if item.operation == "select_n" else None
+
+    def multiplied(self, item: Node) -> Placed | None:
+        """A value among zeros times, or divided by, what makes no NaN of zeros."""
+        left, right = item.inputs
+        pairs = [(left, right)] if item.operation == "div" else [(left, right), (right, left)]
+        for one, other in pairs:
+            placed = self.placed.get(one)
+            if placed is None or one.type.shape != item.type.shape:
+                continue
+            if item.operation == "div" and not (other.is_constant and np.all(other.value != 0)):
+                continue
+            if self.drops_nothing(other):
+                return self.scaled(item, placed, other)
+        return None
 
     def scaled(self, item: Node, placed: Placed, other: Node) -> Placed | None:
         if placed.shadow is not None and other.type.shape:
@@ -165,6 +175,7 @@ class _Placer:
                 continue
             new, result, flops = found
             self.placed[new] = result
+            self.made.add(new)
             before = graph_cost(alone(item)).flops
             log_rewrite(
                 Rewrite(

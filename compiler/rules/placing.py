@@ -309,16 +309,17 @@ def _reversed(item: Node, placed: Placed) -> Placed | None:
     return Placed(tuple(pieces))
 
 
-def joined(item: Node, left: Placed, right: Placed) -> Placed | None:
-    """The sum or difference of two values among zeros."""
-    if left.shadow is not None or right.shadow is not None:
-        return None
-    pieces = dict((view, core) for core, view in left.pieces)
-    for core, view in right.pieces:
-        if view in pieces:
-            pieces[view] = make(item.operation, pieces[view], core)
-        else:
-            pieces[view] = make("neg", core) if item.operation == "sub" else core
+def joined(item: Node, terms: Sequence[Placed | None]) -> Placed | None:
+    """The sum or difference of values among zeros."""
+    pieces: dict[View, Node] = {}
+    for place, term in enumerate(terms):
+        if term is None or term.shadow is not None:
+            return None
+        for core, view in term.pieces:
+            if view in pieces:
+                pieces[view] = make(item.operation, pieces[view], core)
+            else:
+                pieces[view] = make("neg", core) if place and item.operation == "sub" else core
     return Placed(tuple((core, view) for view, core in pieces.items()))
 
 
