@@ -17,20 +17,25 @@ from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, constant
 from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite
-from xlathe.compiler.ops.build import broadcast_in_dim, make
+from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
 from xlathe.compiler.passes.narrow import alone
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.rules.placing import (
     Placed,
     again,
     covered,
-    is_always_finite,
     is_zero,
     joined,
     moved,
     read_piece,
     recognised,
     written,
+)
+from xlathe.compiler.rules.shadows import (
+    Shadow,
+    Shadows,
+    product_shadow,
+    stretched,
 )
 from xlathe.compiler.rules.views import Selector, View, is_whole, narrowed_shape, read
 from xlathe.compiler.targets import Target, current_target
@@ -83,6 +88,7 @@ class _Placer:
         self.target = target
         self.placed: dict[Node, Placed] = {}
         self.made: set[Node] = set()
+        self.shadows = Shadows()
 
     def __call__(self, item: Node) -> Node | None:
         if isinstance(item.type, tuple) or not item.type.is_plain:
@@ -103,9 +109,9 @@ class _Placer:
         self.placed[item] = found
         return item
 
-    def drops_nothing(self, *others: Node) -> bool:
-        """Whether zero times these is zero, by what they are or by the user's word."""
-        return self.numerics == "finite" or all(is_always_finite(other) for other in others)
+    def shadow_of(self, other: Node) -> Shadow:
+        """What stands where zeros are multiplied by a value; nothing if the user allows that."""
+        return () if self.numerics == "finite" else self.shadows(other)
 
     def after(self, item: Node) -> Placed | None:
         """The value that an operation makes of one among zeros, if it leaves zeros zero."""
@@ -130,19 +136,23 @@ class _Placer:
                 continue
             if item.operation == "div" and not (other.is_constant and np.all(other.value != 0)):
                 continue
-            if self.drops_nothing(other):
-                return self.scaled(item, placed, other)
+            shadow = self.shadow_of(other)
+            if all(part.type.size < item.type.size for part in shadow):
+                return self.scaled(item, placed, other, shadow)
         return None
 
-    def scaled(self, item: Node, placed: Placed, other: Node) -> Placed | None:
-        if placed.shadow is not None and other.type.shape:
+    def scaled(self, item: Node, placed: Placed, other: Node, shadow: Shadow) -> Placed | None:
+        if self.numerics == "strict" and item.type.dtype.kind not in "iub":
             return None
-        return placed.map(
+        rank = item.type.rank
+        both = [part if part.type.rank == rank else reshape(part, (1,) * rank) for part in shadow]
+        found = placed.map(
             lambda core, view: (
                 again(item, [core, read_piece(other, view)], core.type.shape),
                 view,
             )
         )
+        return Placed(found.pieces, (*placed.shadow, *both))
 
     def chosen(self, item: Node) -> Placed | None:
         """A choice between a value among zeros and zeros."""
@@ -150,7 +160,7 @@ class _Placer:
         for place, case in enumerate(cases):
             placed = self.placed.get(case)
             others = [other for other in cases if other is not case]
-            if placed is None or placed.shadow is not None or not all(map(is_zero, others)):
+            if placed is None or placed.shadow or not all(map(is_zero, others)):
                 continue
 
             def change(core: Node, view: View, place: int = place) -> tuple[Node, View]:
@@ -213,7 +223,8 @@ class _Product:
         self.free = [axis for axis in range(self.whole.type.rank) if axis not in joint]
         joint = (*self.contracted[1], *self.batch[1])
         self.other_free = [axis for axis in range(self.other.type.rank) if axis not in joint]
-        self.shadowed = not placer.drops_nothing(self.other) or placed.shadow is not None
+        self.met = placer.shadow_of(self.other)
+        self.shadowed = bool(self.met or placed.shadow)
 
     def result(self) -> tuple[Node, Placed, float] | str:
         """The product as a node and as a value among zeros, with its cost; or why there is none."""
@@ -232,7 +243,7 @@ class _Product:
         before = target.seconds(whole.flops, whole.bytes)
         if before - seconds < max(target.launch, _LEAST_SAVING * before):
             return "the part costs as much as the whole"
-        shadow = None
+        shadow: Shadow = ()
         # Parts that fill the result leave no place for zeros.
         if self.shadowed and not any(is_whole(view) for _, view in made):
             shadow = self.zeros(None)
@@ -271,75 +282,52 @@ class _Product:
         shape = narrowed_shape(result_view, self.item.type.shape)
         made = again(self.item, factors if self.side == 0 else factors[::-1], shape)
         if self.shadowed and self.cuts_contracted(view):
-            rest = self.zeros(view)
-            if rest is None:
+            if covered(self.along_contracted(view, 0), self.whole.type.shape) is None:
                 return made, None
             batch = tuple(
                 part if place < len(self.batch[0]) else None
                 for place, part in enumerate(result_view)
             )
-            rest = read_piece(rest, batch)
-            rest = broadcast_in_dim(rest, shape, tuple(range(len(shape))))
-            made = make("add", made, rest)
+            rest = tuple(read_piece(part, batch) for part in self.zeros(view))
+            made = make("add", made, stretched(rest, shape))
         return made, result_view
 
-    def zeros(self, view: View | None) -> Node | None:
+    def zeros(self, view: View | None) -> Shadow:
         """What the zeros of a row make: zero, or NaN where they meet NaN or infinity.
 
-        With a view, the zeros are those beside it in its rows; without, they fill the row. The
-        result stretches to that of the product. None where no mask can be computed.
+        With a view, the zeros are those beside it in its rows; without, they fill the row.
         """
         found: list[Node] = []
-        if not self.placer.drops_nothing(self.other):
-            met = self.met_by_zeros(view)
-            if met is None:
-                return None
-            found.append(self.summed(met, 1, self.other_free))
-        if self.placed.shadow is not None:
-            found.append(self.summed(self.placed.shadow, 0, self.free))
-        sizes = zip(*(part.type.shape for part in found), strict=True)
-        shape = tuple(max(dimensions) for dimensions in sizes)
-        wide = [broadcast_in_dim(part, shape, tuple(range(len(shape)))) for part in found]
-        return wide[0] if len(wide) == 1 else make("add", *wide)
+        for factor, shadow in ((0, self.placed.shadow), (1, self.met)):
+            for part in shadow:
+                beside = part if view is None else self.beside(part, view, factor)
+                side = self.side if factor == 0 else 1 - self.side
+                found.append(
+                    product_shadow(
+                        self.item, side, beside, self.contracted[factor], self.batch[factor]
+                    )
+                )
+        return tuple(dict.fromkeys(found))
 
-    def met_by_zeros(self, view: View | None) -> Node | None:
-        """Zero times the elements of the other factor that meet zeros."""
-        zero = constant(np.zeros((), self.other.type.dtype))
-        product = make("mul", self.other, zero)
-        if view is None:
-            return product
-        cut: list[Selector | None] = [None] * self.other.type.rank
-        for mine, others in zip(*self.contracted, strict=True):
-            cut[others] = view[mine]
-        mask = covered(tuple(cut), self.other.type.shape)
+    def along_contracted(self, view: View, factor: int) -> View:
+        """What a view reads of the contracted axes, as they stand in a factor."""
+        cut: list[Selector | None] = [None] * self.item.inputs[self.side ^ factor].type.rank
+        for mine, its in zip(self.contracted[0], self.contracted[factor], strict=True):
+            cut[its] = view[mine]
+        return tuple(cut)
+
+    def beside(self, part: Node, view: View, factor: int) -> Node:
+        """A shadow with zero in place of what a view reads of the contracted axes."""
+        cut = self.along_contracted(view, factor)
+        shape = part.type.shape
+        if any(size == 1 for size, along in zip(shape, cut, strict=True) if along is not None):
+            # One value stands for the whole axis, and beside the part there is some of it.
+            return part
+        mask = covered(cut, shape)
         if mask is None:
-            return None
-        nothing = broadcast_in_dim(zero, self.other.type.shape, ())
-        return make("select_n", mask, product, nothing)
-
-    def summed(self, zeros: Node, factor: int, free: Sequence[int]) -> Node:
-        """Zeros and NaN of a factor, summed where it is contracted, in the result's layout."""
-        dtype = self.item.type.dtype
-        if zeros.type.dtype != dtype:
-            zeros = make(
-                "convert_element_type", zeros, new_dtype=dtype, weak_type=False, sharding=None
-            )
-        contracted = tuple(sorted(self.contracted[factor]))
-        total = make("reduce_sum", zeros, axes=contracted, out_sharding=None)
-        kept = [axis for axis in range(zeros.type.rank) if axis not in contracted]
-        order = tuple(kept.index(axis) for axis in (*self.batch[factor], *free))
-        if order != tuple(range(len(order))):
-            total = make("transpose", total, permutation=order)
-        count = len(self.batch[0])
-        own = list(range(count, len(order)))
-        places = self.laid_out(
-            list(range(count)),
-            own if factor == 0 else [None] * len(self.free),
-            own if factor == 1 else [None] * len(self.other_free),
-        )
-        shape = tuple(1 if place is None else total.type.shape[place] for place in places)
-        axes = tuple(axis for axis, place in enumerate(places) if place is not None)
-        return broadcast_in_dim(total, shape, axes)
+            return part
+        nothing = broadcast_in_dim(constant(np.zeros((), part.type.dtype)), shape, ())
+        return make("select_n", mask, part, nothing)
 
     def cost(self, pieces: Sequence[tuple[Node, View]]) -> tuple[float, float]:
         target = self.placer.target

@@ -17,6 +17,7 @@ from xlathe.compiler.ir import Node, constant, node
 from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
 from xlathe.compiler.rules.arithmetic import known_scalar
 from xlathe.compiler.rules.narrowing import is_inside, reshaped_view
+from xlathe.compiler.rules.shadows import Shadow, stretched
 from xlathe.compiler.rules.views import (
     Picks,
     Range,
@@ -38,13 +39,11 @@ class Placed:
 
     Attributes:
         pieces: the parts, each with the view that reads it.
-        shadow: what stands outside, if it is not zero everywhere: zeros and NaN, of a shape that
-            broadcasts to the whole. Only a value of one piece, or of pieces along the same axes,
-            has one.
+        shadow: what stands beside them, if it is not zero everywhere: zeros and NaN.
     """
 
     pieces: tuple[tuple[Node, View], ...]
-    shadow: Node | None = None
+    shadow: Shadow = ()
 
     def map(self, change: Callable[[Node, View], tuple[Node, View]]) -> Placed:
         """The same with its pieces changed."""
@@ -148,15 +147,14 @@ def written(placed: Placed, shape: tuple[int, ...]) -> Node | None:
         lambda left, right: make("add", left, right),
         (_written_piece(core, view, shape) for core, view in placed.pieces),
     )
-    if placed.shadow is None:
+    if not placed.shadow:
         return total
     masks = [covered(view, shape) for _, view in placed.pieces]
     known = [mask for mask in masks if mask is not None]
     if len(known) < len(masks):
         return None
     mask = reduce(lambda left, right: make("or", left, right), known)
-    outside = broadcast_in_dim(placed.shadow, shape, tuple(range(len(shape))))
-    return make("select_n", mask, outside, total)
+    return make("select_n", mask, stretched(placed.shadow, shape), total)
 
 
 def _written_piece(core: Node, view: View, shape: tuple[int, ...]) -> Node:
@@ -257,7 +255,7 @@ def moved(item: Node, placed: Placed) -> Placed | None:
     if item.operation == "transpose":
         order = item["permutation"]
         return _moved(item, placed, lambda view: tuple(view[axis] for axis in order))
-    if item.operation == "reshape" and placed.shadow is None:
+    if item.operation == "reshape" and not placed.shadow:
         return _reshaped(item, placed)
     if item.operation == "rev":
         return _reversed(item, placed)
@@ -271,15 +269,24 @@ def moved(item: Node, placed: Placed) -> Placed | None:
 def _moved(item: Node, placed: Placed, turn: Callable[[View], View]) -> Placed:
     def change(core: Node, view: View) -> tuple[Node, View]:
         new = turn(view)
-        return again(item, [core], narrowed_shape(new, item.type.shape)), new
+        return _inside_sums(item, core, narrowed_shape(new, item.type.shape)), new
 
     found = placed.map(change)
-    if placed.shadow is None:
-        return found
-    shape = placed.shadow.type.shape
-    if item.operation == "transpose":
-        shape = tuple(shape[axis] for axis in item["permutation"])
-    return Placed(found.pieces, again(item, [placed.shadow], shape))
+    turned = []
+    for part in placed.shadow:
+        shape = part.type.shape
+        if item.operation == "transpose":
+            shape = tuple(shape[axis] for axis in item["permutation"])
+        turned.append(again(item, [part], shape))
+    return Placed(found.pieces, tuple(turned))
+
+
+def _inside_sums(item: Node, core: Node, shape: tuple[int, ...]) -> Node:
+    """The moved part; sums move as their terms, so that a product is transposed as such."""
+    if core.operation == "add" and item.operation == "transpose":
+        if all(source.type.shape == core.type.shape for source in core.inputs):
+            return make("add", *(_inside_sums(item, source, shape) for source in core.inputs))
+    return again(item, [core], shape)
 
 
 def _reshaped(item: Node, placed: Placed) -> Placed | None:
@@ -296,7 +303,7 @@ def _reshaped(item: Node, placed: Placed) -> Placed | None:
 
 def _reversed(item: Node, placed: Placed) -> Placed | None:
     pieces = []
-    if placed.shadow is not None:
+    if placed.shadow:
         return None
     for core, view in placed.pieces:
         new: list[Selector | None] = []
@@ -313,7 +320,7 @@ def joined(item: Node, terms: Sequence[Placed | None]) -> Placed | None:
     """The sum or difference of values among zeros."""
     pieces: dict[View, Node] = {}
     for place, term in enumerate(terms):
-        if term is None or term.shadow is not None:
+        if term is None or term.shadow:
             return None
         for core, view in term.pieces:
             if view in pieces:
@@ -321,22 +328,3 @@ def joined(item: Node, terms: Sequence[Placed | None]) -> Placed | None:
             else:
                 pieces[view] = make("neg", core) if place and item.operation == "sub" else core
     return Placed(tuple((core, view) for view, core in pieces.items()))
-
-
-def is_always_finite(item: Node) -> bool:
-    """Whether a value can hold neither NaN nor infinity, as far as is seen at once."""
-    for _ in range(8):
-        dtype = item.type.dtype
-        if not isinstance(dtype, np.dtype) or dtype.kind in "iub":
-            return True
-        if item.is_constant:
-            return bool(np.all(np.isfinite(item.value)))
-        moves = ("broadcast_in_dim", "reshape", "transpose", "convert_element_type", "neg")
-        if item.operation not in moves:
-            return item.operation == "iota" and dtype.itemsize >= 4
-        source = item.inputs[0].type.dtype
-        if source != dtype and source != np.bool_ and dtype.itemsize < max(4, source.itemsize):
-            # A narrow float may be infinite where a wide number is not.
-            return False
-        item = item.inputs[0]
-    return False
