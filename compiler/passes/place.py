@@ -15,15 +15,14 @@ import numpy as np
 
 from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.formula import formula
-from xlathe.compiler.ir import Graph, Node, Origin, constant
+from xlathe.compiler.ir import Graph, Node, Origin
 from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite
-from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
+from xlathe.compiler.ops.build import make, reshape
 from xlathe.compiler.passes.narrow import alone
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.rules.placing import (
     Placed,
     again,
-    covered,
     is_zero,
     joined,
     moved,
@@ -233,10 +232,7 @@ class _Product:
         many = len(self.placed.pieces) > 1
         if many and self.shadowed and any(map(self.cuts_contracted, self.views())):
             return "zeros of several parts might meet NaN"
-        pieces = [self.piece(core, view) for core, view in self.placed.pieces]
-        if any(view is None for _, view in pieces):
-            return "which of the other factor meets zeros is not computed"
-        made = tuple((core, view) for core, view in pieces if view is not None)
+        made = tuple(self.piece(core, view) for core, view in self.placed.pieces)
         flops, seconds = self.cost(made)
         whole = graph_cost(alone(self.item))
         target = self.placer.target
@@ -246,7 +242,7 @@ class _Product:
         shadow: Shadow = ()
         # Parts that fill the result leave no place for zeros.
         if self.shadowed and not any(is_whole(view) for _, view in made):
-            shadow = self.zeros(None)
+            shadow = self.zeros()
         result = Placed(made, shadow)
         new = written(result, self.item.type.shape)
         if new is None or new.type is not self.item.type:
@@ -266,7 +262,7 @@ class _Product:
         sides = (of_free, of_other) if self.side == 0 else (of_other, of_free)
         return [*of_batch, *sides[0], *sides[1]]
 
-    def piece(self, core: Node, view: View) -> tuple[Node, View | None]:
+    def piece(self, core: Node, view: View) -> tuple[Node, View]:
         cut: list[Selector | None] = [None] * self.other.type.rank
         for pair in (self.contracted, self.batch):
             for mine, others in zip(*pair, strict=True):
@@ -282,66 +278,39 @@ class _Product:
         shape = narrowed_shape(result_view, self.item.type.shape)
         made = again(self.item, factors if self.side == 0 else factors[::-1], shape)
         if self.shadowed and self.cuts_contracted(view):
-            if covered(self.along_contracted(view, 0), self.whole.type.shape) is None:
-                return made, None
             batch = tuple(
                 part if place < len(self.batch[0]) else None
                 for place, part in enumerate(result_view)
             )
-            rest = tuple(read_piece(part, batch) for part in self.zeros(view))
+            rest = tuple(read_piece(part, batch) for part in self.zeros())
             made = make("add", made, stretched(rest, shape))
         return made, result_view
 
-    def zeros(self, view: View | None) -> Shadow:
-        """What the zeros of a row make: zero, or NaN where they meet NaN or infinity.
+    def zeros(self) -> Shadow:
+        """What zeros in a row make: zero, or NaN where they might meet NaN or infinity.
 
-        With a view, the zeros are those beside it in its rows; without, they fill the row.
+        They are taken to fill the row. Where a part stands in it, an infinity that only the part
+        meets is so made NaN, and the other factor is read once for all rows.
         """
-        found: list[Node] = []
-        for factor, shadow in ((0, self.placed.shadow), (1, self.met)):
-            for part in shadow:
-                beside = part if view is None else self.beside(part, view, factor)
-                side = self.side if factor == 0 else 1 - self.side
-                found.append(
-                    product_shadow(
-                        self.item, side, beside, self.contracted[factor], self.batch[factor]
-                    )
-                )
+        found = [
+            product_shadow(
+                self.item, self.side ^ factor, part, self.contracted[factor], self.batch[factor]
+            )
+            for factor, shadow in ((0, self.placed.shadow), (1, self.met))
+            for part in shadow
+        ]
         return tuple(dict.fromkeys(found))
-
-    def along_contracted(self, view: View, factor: int) -> View:
-        """What a view reads of the contracted axes, as they stand in a factor."""
-        cut: list[Selector | None] = [None] * self.item.inputs[self.side ^ factor].type.rank
-        for mine, its in zip(self.contracted[0], self.contracted[factor], strict=True):
-            cut[its] = view[mine]
-        return tuple(cut)
-
-    def beside(self, part: Node, view: View, factor: int) -> Node:
-        """A shadow with zero in place of what a view reads of the contracted axes."""
-        cut = self.along_contracted(view, factor)
-        shape = part.type.shape
-        if any(size == 1 for size, along in zip(shape, cut, strict=True) if along is not None):
-            # One value stands for the whole axis, and beside the part there is some of it.
-            return part
-        mask = covered(cut, shape)
-        if mask is None:
-            return part
-        nothing = broadcast_in_dim(constant(np.zeros((), part.type.dtype)), shape, ())
-        return make("select_n", mask, part, nothing)
 
     def cost(self, pieces: Sequence[tuple[Node, View]]) -> tuple[float, float]:
         target = self.placer.target
         flops = seconds = 0.0
-        for (core, view), (made, _) in zip(self.placed.pieces, pieces, strict=True):
+        for (core, _), (made, _) in zip(self.placed.pieces, pieces, strict=True):
             depth = np.prod([core.type.shape[axis] for axis in self.contracted[0]])
             work = 2.0 * made.type.size * float(depth)
             factor = self.other.type.nbytes * core.type.size / max(1, self.whole.type.size)
             flops += work
             seconds += target.seconds(work, core.type.nbytes + factor + made.type.nbytes)
             seconds += target.seconds(0, 2 * factor)
-            if self.shadowed and self.cuts_contracted(view):
-                flops += self.other.type.size
-                seconds += target.seconds(self.other.type.size, self.other.type.nbytes)
         if self.shadowed:
             flops += self.other.type.size
             seconds += target.seconds(self.other.type.size, self.other.type.nbytes)

@@ -126,13 +126,10 @@ def product_shadow(
         contracted: the factor's contracted axes,
         batch: and those that both factors share.
     """
-    if part.type.dtype != item.type.dtype:
-        part = make(
-            "convert_element_type", part, new_dtype=item.type.dtype, weak_type=False, sharding=None
-        )
-    total = part
-    if contracted:
-        total = make("reduce_sum", part, axes=tuple(sorted(contracted)), out_sharding=None)
+    if part.operation == "mul" and part.type.rank == 2 and len(contracted) == 1:
+        total = _times_zeros(item, part.inputs[0], contracted[0])
+    else:
+        total = _summed(item, part, contracted)
     kept = [axis for axis in range(part.type.rank) if axis not in contracted]
     free = [axis for axis in kept if axis not in batch]
     order = tuple(kept.index(axis) for axis in (*batch, *free))
@@ -143,6 +140,30 @@ def product_shadow(
     own, other = sizes[len(batch) :], others
     layout = (*own, *other) if side == 0 else (*other, *own)
     return reshape(total, (*sizes[: len(batch)], *layout))
+
+
+def _summed(item: Node, part: Node, contracted: Sequence[int]) -> Node:
+    dtype = item.type.dtype
+    if part.type.dtype != dtype:
+        part = make("convert_element_type", part, new_dtype=dtype, weak_type=False, sharding=None)
+    if not contracted:
+        return part
+    return make("reduce_sum", part, axes=tuple(sorted(contracted)), out_sharding=None)
+
+
+def _times_zeros(item: Node, factor: Node, axis: int) -> Node:
+    """The sums of a matrix's zeros and NaN along an axis; a product reads it fastest."""
+    zero = constant(np.zeros((), factor.type.dtype))
+    zeros = broadcast_in_dim(zero, (factor.type.shape[axis],), ())
+    return make(
+        "dot_general",
+        factor,
+        zeros,
+        dimension_numbers=(((axis,), (0,)), ((), ())),
+        precision=None,
+        preferred_element_type=item.type.dtype,
+        out_sharding=None,
+    )
 
 
 def stretched(shadow: Shadow, shape: tuple[int, ...]) -> Node:
