@@ -120,13 +120,22 @@ def _evaluate(item: Node, values: list[np.ndarray]) -> Any:
         return fold(*values)
     if item.operation == "convert_element_type":
         return _convert(values[0], item.type.dtype)
-    if item.operation == "select_n" and not item.type.shape:
-        return values[1 + int(values[0])] if 0 <= int(values[0]) < len(values) - 1 else None
+    if item.operation == "select_n":
+        return _choose(*values)
     if item.operation == "clamp" and values[0].dtype.kind in "iu":
         return np.minimum(np.maximum(values[1], values[0]), values[2])
     if item.operation == "reshape" and item["dimensions"] is None:
         return values[0].reshape(item["new_sizes"])
     return None
+
+
+def _choose(which: np.ndarray, *cases: np.ndarray) -> Any:
+    if np.any((which < 0) | (which >= len(cases))):
+        return None
+    chosen = cases[0]
+    for place, case in enumerate(cases):
+        chosen = np.where(which == place, case, chosen)
+    return chosen
 
 
 def _convert(value: np.ndarray, dtype: np.dtype) -> Any:

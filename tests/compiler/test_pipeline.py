@@ -122,7 +122,8 @@ def test_observers_see_each_pass_in_order():
             lambda place, record: other.append(record.name),
         ],
     )
-    assert seen == list(enumerate(records))
+    places = [place for place, step in enumerate(pipeline()) if not step.again]
+    assert seen == list(zip(places, records, strict=True))
     assert other == [record.name for record in records]
 
 
