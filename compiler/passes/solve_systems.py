@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node
@@ -34,10 +34,12 @@ class SolveSystems:
     Attributes:
         finite: whether zeros that the program shows may be left out.
         target: the device that the program is for.
+        products: whether to look at products with solutions; their order should be settled then.
     """
 
     finite: bool = False
-    target: Target = field(default=CPU)
+    target: Target = CPU
+    products: bool = True
 
     def __call__(self, graph: Graph) -> Graph:
         """Rewrite the systems in the graph and the graphs nested in it."""
@@ -87,7 +89,7 @@ class _InGraph:
         self.solver = solver
         self.source = graph
         self.readers = users(graph)
-        self.wanted = self._products()
+        self.wanted = self._products() if solver.options.products else set()
 
     def rewritten(self) -> Graph:
         originals = iter([item for item in self.source.nodes if item.operation != "get"])
@@ -214,8 +216,8 @@ class _InGraph:
                     log_miss(Miss("solve instead of inverting", "the inverse is read itself", item))
                 continue
             columns = 0
-            for product, solved in products:
-                place = 0 if _peeled(product.inputs[0])[0] is solved else 1
+            for product in products:
+                place = 0 if _peeled(product.inputs[0])[0] is item else 1
                 match = _match(product, place, _peeled(product.inputs[place])[1], system)
                 if match is None:
                     break
@@ -223,7 +225,7 @@ class _InGraph:
             else:
                 limit = 2 * system.size if is_inverse(system) else system.columns - 1
                 if products and columns <= limit:
-                    found.update(product for product, _ in products)
+                    found.update(products)
                 elif products and is_inverse(system):
                     log_miss(
                         Miss(
@@ -234,9 +236,9 @@ class _InGraph:
                     )
         return found
 
-    def _readers(self, item: Node) -> list[tuple[Node, Node]] | None:
+    def _readers(self, item: Node) -> list[Node] | None:
         """The products that read a solution, transposed or not; None if something else does."""
-        products: list[tuple[Node, Node]] = []
+        products: list[Node] = []
         for reader in self.readers.get(item, ()):
             if reader is item:
                 return None
@@ -246,7 +248,7 @@ class _InGraph:
                     return None
                 products += inner
             elif reader.operation == "dot_general" and reader.inputs[0] is not reader.inputs[1]:
-                products.append((reader, item))
+                products.append(reader)
             else:
                 return None
         return products
