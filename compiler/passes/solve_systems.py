@@ -24,6 +24,7 @@ from xlathe.compiler.structure.systems import (
     solve_flops,
     system_of,
 )
+from xlathe.compiler.structure.thin import thin_factor
 from xlathe.compiler.targets import CPU, Target
 
 
@@ -100,7 +101,7 @@ class _InGraph:
                 new = map_subgraphs(item, self.solver.graph)
                 return None if new is item else new
             if item.operation == "linear_solve":
-                return self._solve(item, original)
+                return self._solve(item)
             if original in self.wanted:
                 return self._product(item)
             return None
@@ -110,7 +111,7 @@ class _InGraph:
     def text(self, item: Node) -> str:
         return formula(item, self.source.origins)
 
-    def _solve(self, item: Node, original: Node) -> Node | None:
+    def _solve(self, item: Node) -> Node | None:
         system = system_of(item)
         if system is None:
             return None
@@ -118,10 +119,10 @@ class _InGraph:
         if found is None:
             return None
         method, lu, numerics = found
-        factored = self._low_rank(item, system, method, lu, original)
-        if factored is not None:
-            return factored
-        if method is LU or lu is not None:
+        thin = self._thin(item, system, method, lu)
+        if thin is not None:
+            return thin if thin.type is item.type else None
+        if lu is not None:
             return None
         new = solution(system, method)
         if new is None or new is item or rebuilt(item, system, method):
@@ -150,50 +151,22 @@ class _InGraph:
             return name
         return f"{name}.T" if name.isidentifier() else f"({name}).T"
 
-    def _low_rank(
-        self, item: Node, system: System, method: Method, lu: Node | None, original: Node
-    ) -> Node | None:
+    def _thin(self, item: Node, system: System, method: Method, lu: Node | None) -> Node | None:
         """solve(A, U @ V) -> solve(A, U) @ V where that solves for fewer columns."""
-        product, permutation = system.right, tuple(range(system.right.type.rank))
-        if product.operation == "transpose":
-            permutation = product["permutation"]
-            product = product.inputs[0]
-        if product.operation != "dot_general" or system.batch:
+        thin = thin_factor(system)
+        solved = None if thin is None else solution(thin.system, method, lu)
+        if thin is None or solved is None:
             return None
-        (left_axes, right_axes), (left_batch, _) = product["dimension_numbers"]
-        if left_batch or product.type.rank != 2 or not product.type.is_plain:
-            return None
-        inner = 1
-        for axis in left_axes:
-            inner *= product.inputs[0].type.shape[axis]
-        if len(left_axes) > 1 or inner >= system.columns:
-            return None
-        # The axis of the product that is solved for belongs to this factor.
-        side = permutation[system.unknown]
-        factor = product.inputs[side]
-        if len(left_axes) == 1:
-            unknown = 1 - (left_axes, right_axes)[side][0]
-            free: tuple[int, ...] = (1 - unknown,)
-        else:
-            unknown, free = 0, ()
-        if factor.type.rank != len(free) + 1:
-            return None
-        solved = solution(System(system.matrix, system.transposed, factor, (), unknown, free), method, lu)
-        if solved is None:
-            return None
-        inputs = [solved, product.inputs[1]] if side == 0 else [product.inputs[0], solved]
-        new = transposed(make("dot_general", *inputs, **product.attributes), permutation)
-        if new.type is not item.type:
-            return None
-        columns = 1 if not free else factor.type.shape[free[0]]
+        new = thin.finish(solved)
+        flops = dot_flops(thin.product)
         log_rewrite(
             Rewrite(
                 "solve for the thin factor",
                 self.text(item),
-                f"solve({self._matrix(system)}, {self.text(factor)}) times "
-                f"{self.text(product.inputs[1 - side])}",
-                solve_flops(method, system.size, system.columns) + dot_flops(product),
-                solve_flops(method, system.size, columns) + dot_flops(product),
+                f"solve({self._matrix(system)}, {self._columns(thin.system)}) times "
+                f"{self.text(thin.other)}",
+                solve_flops(method, system.size, system.columns) + flops,
+                solve_flops(method, system.size, thin.system.columns) + flops,
                 new,
             )
         )
@@ -290,7 +263,7 @@ class _InGraph:
                 unknown=match.axis,
                 free=match.free,
             )
-            solved = solution(flipped, method, lu)
+            solved = self._thin(item, flipped, method, lu) or solution(flipped, method, lu)
             if solved is None:
                 return None
             if inverse:
@@ -311,7 +284,7 @@ class _InGraph:
             described = replace(
                 system, right=product, batch=layout[0], unknown=layout[1], free=layout[2]
             )
-            new = solution(described, method, lu)
+            new = self._thin(item, described, method, lu) or solution(described, method, lu)
         if new is None or new.type is not item.type:
             return None
         size, matrices = system.size, system.matrices
@@ -385,9 +358,7 @@ def _peeled(source: Node) -> tuple[Node, tuple[int, ...]]:
     return source, permutation
 
 
-def _match(
-    item: Node, place: int, permutation: tuple[int, ...], system: System
-) -> _Match | None:
+def _match(item: Node, place: int, permutation: tuple[int, ...], system: System) -> _Match | None:
     """How a product contracts a solution; None if in another way than rewrites can use."""
     if not item.type.is_plain:
         return None
@@ -418,7 +389,5 @@ def _without(item: Node, place: int, other: Node, match: _Match) -> Node:
     Its contracted axis goes to where the identity's other axis would go.
     """
     batch = item["dimension_numbers"][1][1 - place]
-    order = (
-        (*batch, match.axis, *match.free) if place == 0 else (*batch, *match.free, match.axis)
-    )
+    order = (*batch, match.axis, *match.free) if place == 0 else (*batch, *match.free, match.axis)
     return transposed(other, order)

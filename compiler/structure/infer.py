@@ -216,8 +216,7 @@ def _sum(structures: Structures, item: Node) -> Facts:
     mirrored = is_transpose(left, right)
     return replace(
         masks.union(first, second),
-        symmetric=(first.symmetric and second.symmetric)
-        or (mirrored and item.operation == "add"),
+        symmetric=(first.symmetric and second.symmetric) or (mirrored and item.operation == "add"),
         hermitian=(first.hermitian and second.hermitian)
         or (mirrored and item.operation == "add" and item.type.dtype.kind != "c"),
         positive=first.positive and second.positive and item.operation == "add",

@@ -89,9 +89,7 @@ def system_of(item: Node) -> System | None:
     if found is None:
         return None
     of_matrix, of_unknown, of_result = found
-    differing = [
-        axis for axis in range(len(of_unknown)) if of_unknown[axis] is not of_result[axis]
-    ]
+    differing = [axis for axis in range(len(of_unknown)) if of_unknown[axis] is not of_result[axis]]
     if len(differing) != 1:
         return None
     unknown = differing[0]
