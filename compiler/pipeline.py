@@ -25,6 +25,9 @@ from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
 from xlathe.compiler.passes.simplify_loops import SimplifyLoops
 from xlathe.compiler.passes.solve_systems import SolveSystems
+from xlathe.compiler.passes.split_products import SplitProducts
+from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
+from xlathe.compiler.passes.use_structure import UseStructure
 from xlathe.compiler.rules import RuleLog, logging_rules
 from xlathe.compiler.targets import Target, current_target
 
@@ -90,9 +93,18 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
     finite = numerics == "finite"
     return (
         *EXACT,
+        Step(SpreadAssumptions(finite), "before rules ask: loops and branches know it, too"),
         Step(
             SolveSystems(finite, target, products=False),
             "before products: what is solved for is one of their factors",
+        ),
+        Step(
+            UseStructure(finite, target),
+            "before products get their order: those that need not be computed are no part of it",
+        ),
+        Step(
+            DropAssumptions(from_products=True),
+            "so that a hint parts no product from the next",
         ),
         Step(
             ReorderProducts(target, finite),
@@ -101,6 +113,10 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
         Step(
             SolveSystems(finite, target),
             "once products have their order: which of them need an inverse, and how much of it",
+        ),
+        Step(
+            SplitProducts(finite, target),
+            "after all that changes which products there are: how to compute one",
         ),
         Step(Simplify(), "again, over what the new forms brought", again=True),
         _LAST,

@@ -110,7 +110,7 @@ def kinds_of(facts: Facts) -> list[str]:
         kinds.append("unit_lower_triangular" if facts.unit else "lower_triangular")
     if facts.positive:
         kinds.append("positive_definite")
-    elif facts.hermitian:
+    elif facts.hermitian and not facts.is_diagonal:
         kinds.append("hermitian")
     if facts.symmetric and not facts.is_diagonal:
         kinds.append("symmetric")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jax import lax
 
 from xlathe.compiler.ir import Graph, Node, array_type, get, node
+from xlathe.compiler.ops.build import make
 from xlathe.compiler.structure.algebra import (
     HIGHEST,
     diagonal,
@@ -21,7 +22,6 @@ from xlathe.compiler.structure.algebra import (
     transposed,
     triangular_solve,
 )
-from xlathe.compiler.ops.build import make
 from xlathe.compiler.structure.facts import Facts
 from xlathe.compiler.structure.infer import Structures
 
