@@ -28,9 +28,13 @@ def assume(x: Any, kind: str) -> jax.Array:
 
     xlathe's rewrites rely on the promise: `assume(a, "lower_triangular")` in
     `jnp.linalg.solve` costs a triangular solve. In plain JAX, and with `numerics="strict"`, it is
-    the identity, and so is its derivative everywhere. With XLATHE_CHECK_ASSUMPTIONS=1 in the
-    environment while a program is traced, the program checks at run time that the promise holds,
-    and warns with the line where it was made if it does not.
+    the identity, and its derivative is that of the identity. So it is in a compiled function that
+    takes a derivative itself; where a compiled function is differentiated from outside, entries
+    that are said to be zero may get a gradient of zero.
+
+    With XLATHE_CHECK_ASSUMPTIONS=1 in the environment while a program is traced, the program
+    checks at run time that the promise holds, and warns with the line where it was made if it
+    does not.
 
     Args:
         x: an array of two or more dimensions.

@@ -152,7 +152,7 @@ class _InGraph:
         return f"{name}.T" if name.isidentifier() else f"({name}).T"
 
     def _thin(self, item: Node, system: System, method: Method, lu: Node | None) -> Node | None:
-        """solve(A, U @ V) -> solve(A, U) @ V where that solves for fewer columns."""
+        """Write solve(A, U) @ V for solve(A, U @ V) where that solves for fewer columns."""
         thin = thin_factor(system)
         solved = None if thin is None else solution(thin.system, method, lu)
         if thin is None or solved is None:

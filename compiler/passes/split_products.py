@@ -176,7 +176,7 @@ class _Splitter:
         return self._log(rule, item, new, text, block.spent.flops, origins, numerics)
 
     def _symmetric(self, item: Node, origins: Mapping[Node, Origin]) -> Node | None:
-        """A @ A.T -> its lower half, mirrored"""
+        """Compute the lower half of A @ A.T and mirror it."""
         left, right = item.inputs
         (left_axes, right_axes), (batch, _) = item["dimension_numbers"]
         if self.target.platform != "cpu" or batch or len(left_axes) != 1 or left.type.rank != 2:

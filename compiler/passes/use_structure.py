@@ -97,7 +97,7 @@ class _Rules:
         return new
 
     def transpose(self, item: Node) -> Node | None:
-        """S.T -> S"""
+        """Write S for S.T."""
         source = item.inputs[0]
         if item.type is source.type and swapped(source) is item:
             if self.hints(source).symmetric:
@@ -114,7 +114,7 @@ class _Rules:
         )
 
     def _zero(self, item: Node) -> Node | None:
-        """0 @ x -> 0"""
+        """Write 0 for 0 @ x."""
         if not any(is_zero(source) for source in item.inputs):
             return None
         if not self.options.finite:
@@ -123,7 +123,7 @@ class _Rules:
         return self.log("product with zeros", item, filled(0, item.type), "0", 0, "finite")
 
     def _orthogonal(self, item: Node) -> Node | None:
-        """Q.T @ Q -> I, Q.T @ (Q @ x) -> x"""
+        """Write I for Q.T @ Q, and x for Q.T @ (Q @ x)."""
         for place in (0, 1):
             first = operand(item, place)
             if first is None or item.type.dtype.kind != "f":
@@ -161,7 +161,7 @@ class _Rules:
         return None
 
     def _permuted(self, seen: Operand) -> Node | None:
-        """P @ x -> x[argmax(P, -1)]"""
+        """Write x[argmax(P, -1)] for P @ x."""
         matrix = seen.matrix
         rank = matrix.type.rank
         axis = rank - 2 if seen.flipped else rank - 1
@@ -173,7 +173,7 @@ class _Rules:
         return self.log("product with a permutation", seen.product, new, after, matrix.type.size)
 
     def _one_hot(self, item: Node) -> Node | None:
-        """one_hot(i) @ W -> W[i], one_hot(i).T @ x -> zeros.at[i].add(x)"""
+        """Write W[i] for one_hot(i) @ W, and zeros.at[i].add(x) for one_hot(i).T @ x."""
         platform = self.options.target.platform
         contracted, batch = item["dimension_numbers"]
         for place in (0, 1):
@@ -204,7 +204,7 @@ class _Rules:
         return None
 
     def determinant(self, item: Node) -> Node:
-        """log(det(A)) of a positive definite matrix: by its Cholesky factor."""
+        """Take the determinant of a positive definite matrix from its Cholesky factor."""
         if item.operation != "custom_jvp" or item["name"] != "_slogdet_lu":
             return item
         matrix = item.inputs[0]
@@ -241,7 +241,7 @@ class _Rules:
         return new
 
     def factorise(self, item: Node) -> Replacement:
-        """lu(T) of a triangular matrix: it is factorised."""
+        """Write T for lu(T): a triangular matrix is factorised."""
         matrix = item.inputs[0]
         size = matrix.type.shape[-1]
         if size != matrix.type.shape[-2] or matrix.type.dtype.kind not in "fc":
