@@ -8,6 +8,8 @@ from xlathe.compiler.ir import Node, Origin
 from xlathe.compiler.ir.graph import NO_ORIGIN
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.ops.table import ADD, ATOM, COMPARE, MULTIPLY, UNARY, Expression
+from xlathe.compiler.structure.algebra import transposed
+from xlathe.compiler.structure.systems import is_inverse, system_of
 
 _INFIX = {"add": ("+", ADD), "sub": ("-", ADD), "mul": ("*", MULTIPLY), "div": ("/", MULTIPLY)}
 _MAX_DEPTH = 12
@@ -63,6 +65,8 @@ class _Formula:
         if item.operation == "neg":
             return Expression(f"-{self.operand(inputs[0], depth, UNARY)}", UNARY)
         if item.operation == "transpose":
+            if inputs[0].operation == "linear_solve" and item["permutation"] == (1, 0):
+                return self.solution(inputs[0], depth, True)
             swapped = item["permutation"] == tuple(reversed(range(item.type.rank)))
             end = "T" if swapped else f"transpose{item['permutation']}"
             return Expression(f"{self.operand(inputs[0], depth, ATOM)}.{end}")
@@ -86,6 +90,10 @@ class _Formula:
             return Expression(f"{self.operand(inputs[0], depth, ATOM)}**2", UNARY)
         if item.operation == "dot_general":
             return self.product(item, depth)
+        if item.operation == "linear_solve":
+            return self.solution(item, depth)
+        if item.operation in ("assume", "stop_gradient"):
+            return self.expression(inputs[0], depth)
         arguments = ", ".join(self.operand(source, depth, COMPARE) for source in inputs)
         return Expression(f"{item.operation}({arguments})")
 
@@ -110,6 +118,18 @@ class _Formula:
             else:
                 texts.append(f"{self.operand(source, depth, ATOM)}.T")
         return Expression(" @ ".join(texts), MULTIPLY)
+
+    def solution(self, item: Node, depth: int, flipped: bool = False) -> Expression:
+        system = system_of(item)
+        if system is None:
+            return Expression(f"solve({self.operand(item.inputs[-1], depth, COMPARE)})")
+        matrix = self.operand(system.matrix, depth, ATOM if system.transposed else COMPARE)
+        matrix += ".T" if system.transposed else ""
+        right = self.operand(transposed(system.right, system.order), depth, COMPARE)
+        text = f"inv({matrix})" if is_inverse(system) else f"solve({matrix}, {right})"
+        # JAX solves for rows.
+        in_rows = item.type.rank == 2 and system.order == (1, 0)
+        return Expression(f"{text}.T" if in_rows != flipped else text)
 
 
 def einsum_labels(item: Node, letters: Iterator[str]) -> str:

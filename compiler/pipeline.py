@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
+from xlathe.compiler.passes.drop_assumptions import DropAssumptions
 from xlathe.compiler.passes.fold_constants import FoldConstants
 from xlathe.compiler.passes.inline_calls import InlineCalls
 from xlathe.compiler.passes.normalise import Normalise
@@ -23,6 +24,10 @@ from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
 from xlathe.compiler.passes.simplify_loops import SimplifyLoops
+from xlathe.compiler.passes.solve_systems import SolveSystems
+from xlathe.compiler.passes.split_products import SplitProducts
+from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
+from xlathe.compiler.passes.use_structure import UseStructure
 from xlathe.compiler.rules import RuleLog, logging_rules
 from xlathe.compiler.targets import Target, current_target
 
@@ -72,6 +77,8 @@ EXACT: tuple[Step, ...] = (
 )
 """The passes that change no value for any input, on any target."""
 
+_LAST = Step(DropAssumptions(), "last, when no rule asks what the user said")
+
 
 def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tuple[Step, ...]:
     """The passes, in order.
@@ -81,15 +88,38 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
         target: the device that the program is for; by default the one that JAX runs on.
     """
     if numerics == "strict":
-        return EXACT
+        return (*EXACT, _LAST)
     target = target or current_target()
+    finite = numerics == "finite"
     return (
         *EXACT,
+        Step(SpreadAssumptions(finite), "before rules ask: loops and branches know it, too"),
         Step(
-            ReorderProducts(target, finite=numerics == "finite"),
+            SolveSystems(finite, target, products=False),
+            "before products: what is solved for is one of their factors",
+        ),
+        Step(
+            UseStructure(finite, target),
+            "before products get their order: those that need not be computed are no part of it",
+        ),
+        Step(
+            DropAssumptions(from_products=True),
+            "so that a hint parts no product from the next",
+        ),
+        Step(
+            ReorderProducts(target, finite),
             "once everything is simple: the fewer readers a value has, the more forms it may take",
         ),
+        Step(
+            SolveSystems(finite, target),
+            "once products have their order: which of them need an inverse, and how much of it",
+        ),
+        Step(
+            SplitProducts(finite, target),
+            "after all that changes which products there are: how to compute one",
+        ),
         Step(Simplify(), "again, over what the new forms brought", again=True),
+        _LAST,
     )
 
 

@@ -8,5 +8,7 @@ from xlathe.runtime.program import compile as compile
 from xlathe.runtime.program import optimize as optimize
 from xlathe.runtime.traced import Compiled as Compiled
 from xlathe.runtime.traced import Traced as Traced
+from xlathe.tracer.assume import FalseAssumption as FalseAssumption
+from xlathe.tracer.assume import assume as assume
 
 __version__ = "0.1.0.dev0"

@@ -13,6 +13,7 @@ from jax import lax
 from xlathe.compiler.ir.graph import unwrap
 from xlathe.compiler.ir.node import Node
 from xlathe.compiler.ir.types import TOKEN, Type, make_type
+from xlathe.compiler.ops.assume import ASSUME
 
 OWN_OPERATIONS = frozenset(
     "parameter constant token get equation custom_jvp custom_vjp linear_solve".split()
@@ -38,7 +39,7 @@ def _spelled(primitive: Any) -> str:
 
 @cache
 def _public() -> dict[str, tuple[str, Any]]:
-    found: dict[str, tuple[str, Any]] = {}
+    found: dict[str, tuple[str, Any]] = {ASSUME.name: ("", ASSUME)}
     for prefix, module in (("primitives", public_primitives), ("lax", lax)):
         for attribute in dir(module):
             if attribute.endswith("_p"):
@@ -50,11 +51,11 @@ def _public() -> dict[str, tuple[str, Any]]:
 def public_name(operation: str) -> str | None:
     """How the public API spells a primitive, such as `lax.exp_p`; None if it has no name there."""
     entry = _public().get(operation)
-    return entry[0] if entry else None
+    return (entry[0] or None) if entry else None
 
 
 def public_primitive(operation: str) -> Any:
-    """The primitive of this operation name in the public API; None if there is none."""
+    """The primitive of this name in the public API, or of our own; None if there is none."""
     entry = _public().get(operation)
     return entry[1] if entry else None
 

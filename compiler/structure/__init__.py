@@ -1,0 +1,1 @@
+"""What matrices look like: hints, shapes seen in the program, and systems solved with them."""
