@@ -209,6 +209,19 @@ _OTHER_RESULT = {"abs", "complex", "real", "imag", "conj", "pow", "is_finite", "
 _SYMBOLS = {"add": ("+", ADD), "sub": ("-", ADD), "mul": ("*", MULTIPLY)}
 
 
+ELEMENTWISE = frozenset(
+    [
+        *_UNARY,
+        *_BINARY,
+        *_SYMBOLS,
+        *_COMPARISONS.values(),
+        *"max min div neg not and or xor integer_pow round stop_gradient".split(),
+        *"select_n clamp convert_element_type copy".split(),
+    ]
+)
+"""The operations that act on each element by itself."""
+
+
 def _register_all() -> None:
     for name in _UNARY + _BINARY:
         infer = None if name in _OTHER_RESULT else _infer_same
