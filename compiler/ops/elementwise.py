@@ -222,6 +222,12 @@ ELEMENTWISE = frozenset(
 """The operations that act on each element by itself."""
 
 
+BROADCASTING = frozenset(
+    [*_SYMBOLS, *_COMPARISONS.values(), "div", "max", "min"],
+)
+"""Those in which scalars go with arrays, and axes of size one stretch."""
+
+
 def _register_all() -> None:
     for name in _UNARY + _BINARY:
         infer = None if name in _OTHER_RESULT else _infer_same

@@ -259,6 +259,11 @@ class Scan:
         """Its result at this place, final carries first."""
         return get(self.item, index) if isinstance(self.item.type, tuple) else self.item
 
+    def with_body(self, body: Graph) -> Scan:
+        """The scan with another body of the same types."""
+        item = self.item
+        return Scan(node("scan", item.inputs, item.type, {**item.attributes, "body": body}))
+
     def rebuilt(
         self,
         carries: Sequence[int],
