@@ -16,13 +16,16 @@ from typing import Literal, Protocol
 
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
+from xlathe.compiler.passes.batch_scans import BatchScans
 from xlathe.compiler.passes.fold_constants import FoldConstants
+from xlathe.compiler.passes.hoist_invariants import HoistInvariants
 from xlathe.compiler.passes.inline_calls import InlineCalls
 from xlathe.compiler.passes.normalise import Normalise
 from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
 from xlathe.compiler.passes.simplify_loops import SimplifyLoops
+from xlathe.compiler.passes.sink_accumulations import SinkAccumulations
 from xlathe.compiler.rules import RuleLog, logging_rules
 from xlathe.compiler.targets import Target, current_target
 
@@ -80,15 +83,31 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
         numerics: what rewrites may assume.
         target: the device that the program is for; by default the one that JAX runs on.
     """
-    if numerics == "strict":
-        return EXACT
     target = target or current_target()
+    relaxed = numerics != "strict"
+    loops = (
+        Step(
+            BatchScans(target, relaxed),
+            "once bodies hold the products that are cheapest: what needs no carry goes before",
+        ),
+        Step(
+            SinkAccumulations(target, relaxed),
+            "beside it: what nothing in the loop reads goes behind",
+        ),
+        Step(
+            HoistInvariants(target),
+            "after both, for the parts of weights and the casts that they leave in bodies",
+        ),
+    )
+    if not relaxed:
+        return (*EXACT, *loops)
     return (
         *EXACT,
         Step(
             ReorderProducts(target, finite=numerics == "finite"),
             "once everything is simple: the fewer readers a value has, the more forms it may take",
         ),
+        *loops,
         Step(Simplify(), "again, over what the new forms brought", again=True),
     )
 

@@ -114,7 +114,7 @@ class BatchScans:
             log_rewrite(
                 Rewrite(
                     _NAME,
-                    f"{scan.length} times {text}",
+                    f"{text} in each of {scan.length} turns",
                     f"{text} at once",
                     scan.length * flops,
                     scan.length * flops,

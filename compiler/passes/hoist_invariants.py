@@ -255,8 +255,8 @@ def _log(origins: Mapping[Node, Origin], values: Sequence[Node], turns: int, loo
         log_rewrite(
             Rewrite(
                 _NAME,
-                f"{turns or 'n'} times {text}",
-                f"once {text}",
+                f"{text} in each of {turns} turns" if turns else f"{text} in each turn",
+                f"{text} once",
                 max(1, turns) * flops,
                 flops,
                 loop,

@@ -142,11 +142,14 @@ class _Leaving:
             return False
         while True:
             self._settle()
-            dear = [root for root in self.roots() if not self._pays(root)]
-            if not dear:
+            self.sums = [a for a in self.accumulators if self._is_available(a)]
+            # A sum that stays as a whole for one of its terms keeps the others.
+            staying = [t for a in self.accumulators if a not in self.sums for _, t in a.terms]
+            held = {term for term in staying if term in self.late}
+            held |= {root for root in self.roots() if root not in held and not self._pays(root)}
+            if not held:
                 break
-            self.held.update(dear)
-        self.sums = [a for a in self.accumulators if self._is_available(a)]
+            self.held |= held
         self.stacks = [y for y in self.scan.ys if y in self.late]
         return bool(self.sums or self.stacks)
 
@@ -161,12 +164,12 @@ class _Leaving:
         while True:
             self.late = self._above_products(stays)
             roots = self.roots()
-            self.boundary = self._boundary_of(roots)
+            self.boundary = self.boundary_of(roots)
             kept = [y for y in self.scan.ys if y not in self.late]
             for accumulator in self.accumulators:
                 terms = [term for _, term in accumulator.terms]
-                if not all(term in self.late for term in terms):
-                    kept += [term for term in terms if not self._reads_known(term)]
+                if not self._is_available(accumulator):
+                    kept += terms
             needed = reached([*kept, *self.boundary]) | self.core
             wrong = self.late & needed
             if not wrong:
@@ -184,7 +187,7 @@ class _Leaving:
                 late.add(item)
         return late
 
-    def _boundary_of(self, roots: Sequence[Node]) -> dict[Node, None]:
+    def boundary_of(self, roots: Sequence[Node]) -> dict[Node, None]:
         """What the late nodes under these roots read that is made in the loop."""
         found: dict[Node, None] = {}
         inside = [item for item in reached(roots, self.varying - self.late) if item in self.late]
@@ -214,9 +217,7 @@ class _Leaving:
         return True
 
     def _is_available(self, accumulator: _Accumulator) -> bool:
-        return all(
-            term in self.late or self._reads_known(term) for _, term in accumulator.terms
-        )
+        return all(term in self.late or self._reads_known(term) for _, term in accumulator.terms)
 
     def products_of(self, root: Node) -> list[Node]:
         """The late products that a late value is made from."""
@@ -250,7 +251,7 @@ class _Leaving:
             before += turns * target.seconds(flops, varying + shared + item.type.nbytes)
             after += target.seconds(turns * flops, turns * varying + shared + made)
         ys = set(self.scan.ys)
-        new = [item for item in self._boundary_of([root]) if item not in ys]
+        new = [item for item in self.boundary_of([root]) if item not in ys]
         stacked = turns * sum(item.type.nbytes for item in new)
         if root in ys:
             before += target.seconds(0, turns * root.type.nbytes, 0)
@@ -273,17 +274,19 @@ def _build(scan: Scan, leaving: _Leaving, place: Place) -> Changed:
     kept = [y for y in scan.ys if y not in leaving.late]
     roots = [term for a in leaving.sums for _, term in a.terms]
     roots += leaving.stacks
-    extra = [item for item in leaving._boundary_of(roots) if item not in kept]
+    extra = [item for item in leaving.boundary_of(roots) if item not in kept]
     new = scan.rebuilt(carries, [*kept, *extra])
     known = {port.inner: Stacked(port.outer, False) for port in scan.consts}
     known |= {port.inner: Stacked(port.outer, True) for port in scan.xs}
     if new is not None:
         for index, item in enumerate((*kept, *extra), len(carries)):
             known.setdefault(item, Stacked(new.result(index), True))
-    known = {item: value for item, value in known.items() if item in leaving.varying or not value.varies}
+    known = {
+        item: value for item, value in known.items() if item in leaving.varying or not value.varies
+    }
     summing = Summing(scan.body, known, leaving.varying, scan.length)
     values: list[Node] = []
-    for index, type_ in enumerate(scan.item.types[: len(scan.carried)]):
+    for index in range(len(scan.carried)):
         if index in sunk:
             accumulator = next(a for a in leaving.sums if a.place == index)
             values.append(_final(scan, accumulator, summing))
@@ -300,7 +303,7 @@ def _build(scan: Scan, leaving: _Leaving, place: Place) -> Changed:
         for item, origin in scan.body.origins.items()
         if item in summing.known and item not in known
     }
-    _log(scan, leaving, place, dict(zip(range(len(values)), values)))
+    _log(scan, leaving, place, values)
     return Changed(values, origins)
 
 
@@ -334,17 +337,21 @@ def _is_zero(item: Node) -> bool:
     return scalar is not None and scalar.is_constant and not scalar.value.any()
 
 
-def _log(scan: Scan, leaving: _Leaving, place: Place, values: dict[int, Node]) -> None:
+def _log(scan: Scan, leaving: _Leaving, place: Place, values: Sequence[Node]) -> None:
     origins = place.origins(scan.body)
-    chosen = [(a.place, term, "the sum over turns of ") for a in leaving.sums for _, term in a.terms]
-    chosen += [
-        (len(scan.carried) + index, y, "")
-        for index, y in enumerate(scan.ys)
-        if y in leaving.late
-    ]
-    for index, value, what in chosen:
-        text = formula(value, {**origins, value: Origin()})
+    chosen = [(a.place, term, True) for a in leaving.sums for _, term in a.terms]
+    places = enumerate(scan.ys, len(scan.carried))
+    chosen += [(index, y, False) for index, y in places if y in leaving.late]
+    for index, value, is_sum in chosen:
+        text = formula(value, {**origins, value: Origin()}, leaving.boundary)
         flops = scan.length * sum(node_flops(item) for item in leaving.products_of(value))
         log_rewrite(
-            Rewrite(_NAME, f"{scan.length} times {text}", f"{what}{text} at once", flops, flops, values[index])
+            Rewrite(
+                _NAME,
+                f"{text} in each of {scan.length} turns",
+                f"the sum over turns of {text} at once" if is_sum else f"{text} at once",
+                flops,
+                flops,
+                values[index],
+            )
         )

@@ -6,15 +6,17 @@ product that sums over turns, too. Elsewhere the values of all turns are stacked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from xlathe.compiler.ir import Graph, Node, get, node
+from xlathe.compiler.ir import Graph, Node, Type, get, make_type, node
 from xlathe.compiler.ops.build import broadcast_in_dim, make
 from xlathe.compiler.passes.batching import Stacked, batch
 
-_MOVES = frozenset(["transpose", "reshape", "slice", "rev", "broadcast_in_dim", "reduce_sum", "neg"])
+_MOVES = frozenset(
+    ["transpose", "reshape", "slice", "rev", "broadcast_in_dim", "reduce_sum", "neg"]
+)
 _SUMS = frozenset(["add", "sub", "concatenate"])
 
 
@@ -148,9 +150,7 @@ class Summing:
                 ((0, *_shifted(left_axes)), (0, *_shifted(right_axes))),
                 (_shifted(left_batch), _shifted(right_batch)),
             )
-            return make(
-                "dot_general", self.stack(left).node, self.stack(right).node, **attributes
-            )
+            return make("dot_general", self.stack(left).node, self.stack(right).node, **attributes)
         sides = [
             self.total(source) if source in self.varies else self.stack(source).node
             for source in item.inputs
@@ -162,9 +162,7 @@ def _shifted(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axis + 1 for axis in axes)
 
 
-def _with_dtype(type_, dtype):
-    from xlathe.compiler.ir import make_type
-
+def _with_dtype(type_: Type, dtype: np.dtype) -> Type:
     return make_type(type_.shape, dtype, type_.weak)
 
 
