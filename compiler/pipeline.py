@@ -17,10 +17,12 @@ from typing import Literal, Protocol
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
 from xlathe.compiler.passes.batch_scans import BatchScans
+from xlathe.compiler.passes.choose_unroll import ChooseUnroll
 from xlathe.compiler.passes.fold_constants import FoldConstants
 from xlathe.compiler.passes.hoist_invariants import HoistInvariants
 from xlathe.compiler.passes.inline_calls import InlineCalls
 from xlathe.compiler.passes.normalise import Normalise
+from xlathe.compiler.passes.pack_carries import PackCarries
 from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
@@ -99,8 +101,13 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
             "after both, for the parts of weights and the casts that they leave in bodies",
         ),
     )
+    last = (
+        Step(Simplify(), "again, over what the new forms brought", again=True),
+        Step(PackCarries(target), "once it is settled what loops carry"),
+        Step(ChooseUnroll(target), "last: how large a turn is, is settled"),
+    )
     if not relaxed:
-        return (*EXACT, *loops)
+        return (*EXACT, *loops, *last)
     return (
         *EXACT,
         Step(
@@ -108,7 +115,7 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
             "once everything is simple: the fewer readers a value has, the more forms it may take",
         ),
         *loops,
-        Step(Simplify(), "again, over what the new forms brought", again=True),
+        *last,
     )
 
 

@@ -83,10 +83,10 @@ class Summing:
 
     def total(self, item: Node, dtype: np.dtype | None = None) -> Node:
         """The sum of a value over all turns, made in this dtype."""
-        dtype = item.type.dtype if dtype is None else dtype
-        key = (item, dtype)
+        made_in: np.dtype = item.type.dtype if dtype is None else dtype
+        key = (item, made_in)
         if key not in self.sums:
-            self.sums[key] = self._total(item, dtype)
+            self.sums[key] = self._total(item, made_in)
         return self.sums[key]
 
     def _total(self, item: Node, dtype: np.dtype) -> Node:
