@@ -63,6 +63,11 @@ def graph_cost(graph: Graph, _known: dict[Graph, Cost] | None = None) -> Cost:
     return found
 
 
+def node_flops(item: Node) -> float:
+    """Estimate the floating point operations of one node, all turns of a scan included."""
+    return _node_cost(item, {}).flops
+
+
 def _node_cost(item: Node, known: dict[Graph, Cost]) -> Cost:
     operation = lookup(item.operation)
     if item.operation in ("parameter", "constant", "token", "get"):

@@ -209,6 +209,25 @@ _OTHER_RESULT = {"abs", "complex", "real", "imag", "conj", "pow", "is_finite", "
 _SYMBOLS = {"add": ("+", ADD), "sub": ("-", ADD), "mul": ("*", MULTIPLY)}
 
 
+ELEMENTWISE = frozenset(
+    [
+        *_UNARY,
+        *_BINARY,
+        *_SYMBOLS,
+        *_COMPARISONS.values(),
+        *"max min div neg not and or xor integer_pow round stop_gradient".split(),
+        *"select_n clamp convert_element_type copy".split(),
+    ]
+)
+"""The operations that act on each element by itself."""
+
+
+BROADCASTING = frozenset(
+    [*_SYMBOLS, *_COMPARISONS.values(), "div", "max", "min"],
+)
+"""Those in which scalars go with arrays, and axes of size one stretch."""
+
+
 def _register_all() -> None:
     for name in _UNARY + _BINARY:
         infer = None if name in _OTHER_RESULT else _infer_same

@@ -6,10 +6,8 @@ import numpy as np
 
 from xlathe.compiler.ir import Node, node
 from xlathe.compiler.ops.build import make, reshape
-from xlathe.compiler.ops.elementwise import broadcast_shape
+from xlathe.compiler.ops.elementwise import BROADCASTING, broadcast_shape
 from xlathe.compiler.rules.rule import Outcome, Rule
-
-_BROADCASTING = ("add", "sub", "mul", "div", "max", "min", "eq", "ne", "lt", "le", "gt", "ge")
 
 
 def _squeeze(item: Node) -> Outcome:
@@ -66,7 +64,7 @@ FORMS = (
     Rule("squeeze", "squeeze(x) -> reshape(x)", ("squeeze",), _squeeze),
     Rule("second power", "x ** 2 -> square(x)", ("integer_pow",), _square),
     Rule("sum of cotangents", "add_any(x, y) -> x + y", ("add_any",), _add_any),
-    Rule("scalar operand", "x * broadcast(s) -> x * s", _BROADCASTING, _scalar_side),
+    Rule("scalar operand", "x * broadcast(s) -> x * s", tuple(sorted(BROADCASTING)), _scalar_side),
     Rule(
         "known position",
         "dynamic_slice(x, 2) -> x[2:]",
