@@ -16,7 +16,18 @@ from typing import Literal, Protocol
 
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
+from xlathe.compiler.passes.narrow import Narrow
+from xlathe.compiler.passes.place import Place
+from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
+from xlathe.compiler.passes.solve_systems import SolveSystems
+from xlathe.compiler.passes.use_structure import UseStructure
 from xlathe.compiler.passes.drop_assumptions import DropAssumptions
+from xlathe.compiler.passes.split_products import SplitProducts
+from xlathe.compiler.passes.batch_scans import BatchScans
+from xlathe.compiler.passes.sink_accumulations import SinkAccumulations
+from xlathe.compiler.passes.hoist_invariants import HoistInvariants
+from xlathe.compiler.passes.pack_carries import PackCarries
+from xlathe.compiler.passes.choose_unroll import ChooseUnroll
 from xlathe.compiler.passes.fold_constants import FoldConstants
 from xlathe.compiler.passes.inline_calls import InlineCalls
 from xlathe.compiler.passes.normalise import Normalise
@@ -24,10 +35,6 @@ from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
 from xlathe.compiler.passes.simplify_loops import SimplifyLoops
-from xlathe.compiler.passes.solve_systems import SolveSystems
-from xlathe.compiler.passes.split_products import SplitProducts
-from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
-from xlathe.compiler.passes.use_structure import UseStructure
 from xlathe.compiler.rules import RuleLog, logging_rules
 from xlathe.compiler.targets import Target, current_target
 
@@ -77,8 +84,6 @@ EXACT: tuple[Step, ...] = (
 )
 """The passes that change no value for any input, on any target."""
 
-_LAST = Step(DropAssumptions(), "last, when no rule asks what the user said")
-
 
 def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tuple[Step, ...]:
     """The passes, in order.
@@ -87,12 +92,14 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
         numerics: what rewrites may assume.
         target: the device that the program is for; by default the one that JAX runs on.
     """
-    if numerics == "strict":
-        return (*EXACT, _LAST)
     target = target or current_target()
+    formulas = () if numerics == "strict" else _formulas(numerics, target)
+    return (*EXACT, *formulas, *_loops(numerics, target), *_last(target))
+
+
+def _formulas(numerics: Numerics, target: Target) -> tuple[Step, ...]:
     finite = numerics == "finite"
     return (
-        *EXACT,
         Step(SpreadAssumptions(finite), "before rules ask: loops and branches know it, too"),
         Step(
             SolveSystems(finite, target, products=False),
@@ -102,10 +109,9 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
             UseStructure(finite, target),
             "before products get their order: those that need not be computed are no part of it",
         ),
-        Step(
-            DropAssumptions(from_products=True),
-            "so that a hint parts no product from the next",
-        ),
+        Step(DropAssumptions(from_products=True), "so that a hint parts no product from the next"),
+        Step(Place(numerics, target), "before narrowing: it leaves slices of what meets zeros"),
+        Step(Narrow(numerics, target), "before products are ordered: small ones order anew"),
         Step(
             ReorderProducts(target, finite),
             "once everything is simple: the fewer readers a value has, the more forms it may take",
@@ -118,8 +124,33 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
             SplitProducts(finite, target),
             "after all that changes which products there are: how to compute one",
         ),
+    )
+
+
+def _loops(numerics: Numerics, target: Target) -> tuple[Step, ...]:
+    relaxed = numerics != "strict"
+    return (
+        Step(
+            BatchScans(target, relaxed),
+            "once bodies hold the products that are cheapest: what needs no carry goes before",
+        ),
+        Step(
+            SinkAccumulations(target, relaxed),
+            "beside it: what nothing in the loop reads goes behind",
+        ),
+        Step(
+            HoistInvariants(target),
+            "after both, for the parts of weights and the casts that they leave in bodies",
+        ),
+    )
+
+
+def _last(target: Target) -> tuple[Step, ...]:
+    return (
         Step(Simplify(), "again, over what the new forms brought", again=True),
-        _LAST,
+        Step(DropAssumptions(), "when no rule asks any more what the user said"),
+        Step(PackCarries(target), "once it is settled what loops carry"),
+        Step(ChooseUnroll(target), "last: how large a turn is, is settled"),
     )
 
 
