@@ -16,25 +16,25 @@ from typing import Literal, Protocol
 
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
-from xlathe.compiler.passes.narrow import Narrow
-from xlathe.compiler.passes.place import Place
-from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
-from xlathe.compiler.passes.solve_systems import SolveSystems
-from xlathe.compiler.passes.use_structure import UseStructure
-from xlathe.compiler.passes.drop_assumptions import DropAssumptions
-from xlathe.compiler.passes.split_products import SplitProducts
 from xlathe.compiler.passes.batch_scans import BatchScans
-from xlathe.compiler.passes.sink_accumulations import SinkAccumulations
-from xlathe.compiler.passes.hoist_invariants import HoistInvariants
-from xlathe.compiler.passes.pack_carries import PackCarries
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
+from xlathe.compiler.passes.drop_assumptions import DropAssumptions
 from xlathe.compiler.passes.fold_constants import FoldConstants
+from xlathe.compiler.passes.hoist_invariants import HoistInvariants
 from xlathe.compiler.passes.inline_calls import InlineCalls
+from xlathe.compiler.passes.narrow import Narrow
 from xlathe.compiler.passes.normalise import Normalise
+from xlathe.compiler.passes.pack_carries import PackCarries
+from xlathe.compiler.passes.place import Place
 from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
 from xlathe.compiler.passes.simplify_loops import SimplifyLoops
+from xlathe.compiler.passes.sink_accumulations import SinkAccumulations
+from xlathe.compiler.passes.solve_systems import SolveSystems
+from xlathe.compiler.passes.split_products import SplitProducts
+from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
+from xlathe.compiler.passes.use_structure import UseStructure
 from xlathe.compiler.rules import RuleLog, logging_rules
 from xlathe.compiler.targets import Target, current_target
 
