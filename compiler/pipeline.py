@@ -21,6 +21,7 @@ from xlathe.compiler.passes.inline_calls import InlineCalls
 from xlathe.compiler.passes.narrow import Narrow
 from xlathe.compiler.passes.normalise import Normalise
 from xlathe.compiler.passes.place import Place
+from xlathe.compiler.passes.reduce import Reduce
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
 from xlathe.compiler.passes.simplify_loops import SimplifyLoops
@@ -84,6 +85,7 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
     target = target or current_target()
     return (
         *EXACT,
+        Step(Reduce(numerics), "first of those that save work: it sees through what only moves"),
         Step(Place(numerics, target), "before narrowing: it leaves slices of what meets zeros"),
         Step(Narrow(numerics, target), "before products are ordered: small ones order anew"),
         Step(Simplify(), "again, over the slices that have moved", again=True),
