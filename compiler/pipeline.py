@@ -26,6 +26,7 @@ from xlathe.compiler.passes.narrow import Narrow
 from xlathe.compiler.passes.normalise import Normalise
 from xlathe.compiler.passes.pack_carries import PackCarries
 from xlathe.compiler.passes.place import Place
+from xlathe.compiler.passes.reduce import Reduce
 from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
@@ -93,12 +94,16 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
         target: the device that the program is for; by default the one that JAX runs on.
     """
     target = target or current_target()
-    formulas = () if numerics == "strict" else _formulas(numerics, target)
-    return (*EXACT, *formulas, *_loops(numerics, target), *_last(target))
-
-
-def _formulas(numerics: Numerics, target: Target) -> tuple[Step, ...]:
+    used = _used(numerics, target)
+    loops = _loops(numerics, target)
+    if numerics == "strict":
+        return (*EXACT, *used, *loops, *_last(target))
     finite = numerics == "finite"
+    structure, formulas = _structure(finite, target), _formulas(finite, target)
+    return (*EXACT, *structure, *used, *formulas, *loops, *_last(target))
+
+
+def _structure(finite: bool, target: Target) -> tuple[Step, ...]:
     return (
         Step(SpreadAssumptions(finite), "before rules ask: loops and branches know it, too"),
         Step(
@@ -110,8 +115,19 @@ def _formulas(numerics: Numerics, target: Target) -> tuple[Step, ...]:
             "before products get their order: those that need not be computed are no part of it",
         ),
         Step(DropAssumptions(from_products=True), "so that a hint parts no product from the next"),
+    )
+
+
+def _used(numerics: Numerics, target: Target) -> tuple[Step, ...]:
+    return (
+        Step(Reduce(numerics), "first of those that save work: it sees through what only moves"),
         Step(Place(numerics, target), "before narrowing: it leaves slices of what meets zeros"),
         Step(Narrow(numerics, target), "before products are ordered: small ones order anew"),
+    )
+
+
+def _formulas(finite: bool, target: Target) -> tuple[Step, ...]:
+    return (
         Step(
             ReorderProducts(target, finite),
             "once everything is simple: the fewer readers a value has, the more forms it may take",

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from xlathe.compiler.cost import node_flops
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin
-from xlathe.compiler.ops.elementwise import ELEMENTWISE
-from xlathe.compiler.passes.batching import Stacked, batch, can_batch
-from xlathe.compiler.passes.loop_parts import (
+from xlathe.compiler.loops.batching import Stacked, batch, can_batch
+from xlathe.compiler.loops.parts import (
     Changed,
     Place,
     Port,
@@ -25,7 +24,8 @@ from xlathe.compiler.passes.loop_parts import (
     reached,
     rewrite_loops,
 )
-from xlathe.compiler.passes.split_joined import split_joined
+from xlathe.compiler.loops.split_joined import split_joined
+from xlathe.compiler.ops.elementwise import ELEMENTWISE
 from xlathe.compiler.rules.rule import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target, current_target
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from xlathe.compiler.cost import node_flops
 from xlathe.compiler.ir import Graph, Node, node
-from xlathe.compiler.passes.loop_parts import Changed, Place, Scan, rewrite_loops
+from xlathe.compiler.loops.parts import Changed, Place, Scan, rewrite_loops
 from xlathe.compiler.rules.rule import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target, current_target
 

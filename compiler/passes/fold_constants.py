@@ -103,7 +103,7 @@ def fold_node(item: Node, max_elements: int = 16) -> Node | None:
 
 def _fold_filled(item: Node) -> Node | None:
     """Fold an elementwise operation on arrays that one known number fills each."""
-    if item.operation not in _FOLDS or not item.type.is_plain:
+    if item.operation not in (*_FOLDS, "convert_element_type") or not item.type.is_plain:
         return None
     scalars = [source if source.is_constant else filled_scalar(source) for source in item.inputs]
     if any(scalar is None or scalar.type.shape for scalar in scalars):

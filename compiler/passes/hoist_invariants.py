@@ -16,9 +16,7 @@ import numpy as np
 from xlathe.compiler.cost import node_flops
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, constant, get, node
-from xlathe.compiler.ops.build import broadcast_in_dim, make
-from xlathe.compiler.ops.elementwise import ELEMENTWISE
-from xlathe.compiler.passes.loop_parts import (
+from xlathe.compiler.loops.parts import (
     Changed,
     Place,
     Port,
@@ -29,6 +27,8 @@ from xlathe.compiler.passes.loop_parts import (
     reached,
     rewrite_loops,
 )
+from xlathe.compiler.ops.build import broadcast_in_dim, make
+from xlathe.compiler.ops.elementwise import ELEMENTWISE
 from xlathe.compiler.rules.rule import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target, current_target
 

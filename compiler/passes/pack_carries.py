@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from xlathe.compiler.ir import Graph, Node, Type, get, node, parameter
 from xlathe.compiler.ir.rewrite import instantiate
+from xlathe.compiler.loops.parts import Changed, Place, Scan, rewrite_loops
 from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
-from xlathe.compiler.passes.loop_parts import Changed, Place, Scan, rewrite_loops
 from xlathe.compiler.rules.rule import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target, current_target
 

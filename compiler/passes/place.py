@@ -229,9 +229,6 @@ class _Product:
         """The product as a node and as a value among zeros, with its cost; or why there is none."""
         if self.placer.numerics == "strict" and self.item.type.dtype.kind not in "iub":
             return "its sums might be added in another order"
-        many = len(self.placed.pieces) > 1
-        if many and self.shadowed and any(map(self.cuts_contracted, self.views())):
-            return "zeros of several parts might meet NaN"
         made = tuple(self.piece(core, view) for core, view in self.placed.pieces)
         flops, seconds = self.cost(made)
         whole = graph_cost(alone(self.item))
@@ -248,9 +245,6 @@ class _Product:
         if new is None or new.type is not self.item.type:
             return "the type of the product would differ"
         return new, result, flops
-
-    def views(self) -> list[View]:
-        return [view for _, view in self.placed.pieces]
 
     def cuts_contracted(self, view: View) -> bool:
         return any(view[axis] is not None for axis in self.contracted[0])

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from xlathe.compiler.ir import Graph
 from xlathe.compiler.passes.everywhere import rewrite_everywhere
-from xlathe.compiler.rules import ARITHMETIC, FORMS, MOVEMENT, RuleSet
+from xlathe.compiler.rules import ARITHMETIC, FORMS, INTERVALS, MOVEMENT, RuleSet
 
-SIMPLIFICATIONS = RuleSet((*FORMS, *ARITHMETIC, *MOVEMENT))
+SIMPLIFICATIONS = RuleSet((*FORMS, *ARITHMETIC, *INTERVALS, *MOVEMENT))
 
 
 @dataclass(frozen=True)

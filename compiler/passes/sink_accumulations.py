@@ -18,10 +18,8 @@ from xlathe.compiler.cost import node_flops
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin
 from xlathe.compiler.ir.rewrite import users
-from xlathe.compiler.ops.build import make
-from xlathe.compiler.ops.elementwise import filled_scalar
-from xlathe.compiler.passes.batching import Stacked, can_batch
-from xlathe.compiler.passes.loop_parts import (
+from xlathe.compiler.loops.batching import Stacked, can_batch
+from xlathe.compiler.loops.parts import (
     Changed,
     Place,
     Scan,
@@ -29,7 +27,9 @@ from xlathe.compiler.passes.loop_parts import (
     reached,
     rewrite_loops,
 )
-from xlathe.compiler.passes.summing import Summing, is_linear
+from xlathe.compiler.loops.summing import Summing, is_linear
+from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.rules.rule import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target, current_target
 

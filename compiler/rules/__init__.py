@@ -2,6 +2,7 @@
 
 from xlathe.compiler.rules.arithmetic import ARITHMETIC as ARITHMETIC
 from xlathe.compiler.rules.forms import FORMS as FORMS
+from xlathe.compiler.rules.intervals import INTERVALS as INTERVALS
 from xlathe.compiler.rules.movement import MOVEMENT as MOVEMENT
 from xlathe.compiler.rules.rule import Declined as Declined
 from xlathe.compiler.rules.rule import Miss as Miss

@@ -112,7 +112,7 @@ def _broadcast(item: Node, view: View) -> Planned:
     return Plan((_whole(below),), lambda inputs: broadcast_in_dim(inputs[0], shape, axes))
 
 
-def _axis_groups(
+def axis_groups(
     old: Sequence[int], new: Sequence[int]
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """The smallest groups of axes of two shapes that hold the same elements in order."""
@@ -153,7 +153,7 @@ def reshaped_view(view: View, shape: Sequence[int], other: Sequence[int]) -> Vie
     if any(part is not None and size == 1 for part, size in zip(view, shape, strict=True)):
         return "an axis of size one is repeated"
     result: list[Selector | None] = [None] * len(other)
-    for before, after in _axis_groups(other, shape):
+    for before, after in axis_groups(other, shape):
         wide = [axis for axis in after if shape[axis] != 1]
         if all(view[axis] is None for axis in wide):
             continue
@@ -248,6 +248,25 @@ def _concatenate(item: Node, view: View) -> Planned:
         return used[0] if len(used) == 1 else make("concatenate", *used, dimension=axis)
 
     return Plan(tuple(views), build)
+
+
+def _stack(item: Node, view: View) -> Planned:
+    axis = item["axis"]
+    part, shape = view[axis], narrowed_shape(view, item.type.shape)
+    inner = _whole((*view[:axis], *view[axis + 1 :]))
+    if part is None:
+        return Plan((inner,) * len(item.inputs), lambda inputs: _shaped(item, view, inputs))
+    if not isinstance(part, Range):
+        return "which piece is read is not known"
+    places = range(part.start, part.limit, part.stride)
+    views = tuple(inner if i in places else UNREAD for i in range(len(item.inputs)))
+
+    def build(inputs: Sequence[Node]) -> Node:
+        if part.size == 1:
+            return reshape(inputs[part.start], shape)
+        return _shaped(item, view, [inputs[place] for place in places])
+
+    return Plan(views, build)
 
 
 def _pad(item: Node, view: View) -> Planned:
@@ -495,6 +514,7 @@ _PLANNERS: dict[str, Planner] = {
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
     "concatenate": _concatenate,
+    "stack": _stack,
     "pad": _pad,
     "slice": _slice,
     "dynamic_slice": _dynamic_slice,

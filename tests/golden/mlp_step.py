@@ -17,7 +17,7 @@ def mlp_step(b1, b2, w1, w2, x, y):
     v11 = 2.0 * v10  # models.py:34
     v12 = lax.square(v10).mean()  # models.py:34
     v13 = 0.16666667 * v11  # models.py:34
-    v14 = v13.sum(axis=0).reshape(1, 2).sum(axis=0)  # models.py:29
+    v14 = v13.sum(axis=0)  # models.py:29
     v15 = lax.dot_general(
         v13,
         v7,
@@ -32,7 +32,7 @@ def mlp_step(b1, b2, w1, w2, x, y):
         preferred_element_type=jnp.float32,
     )  # models.py:29
     d_hidden = jnp.where(v8, v17, 0.0)  # models.py:28
-    v19 = d_hidden.sum(axis=0).reshape(1, 8).sum(axis=0)  # models.py:28
+    v19 = d_hidden.sum(axis=0)  # models.py:28
     v20 = lax.dot_general(
         d_hidden,
         x,

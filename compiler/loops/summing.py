@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from xlathe.compiler.ir import Graph, Node, Type, get, make_type, node
+from xlathe.compiler.loops.batching import Stacked, batch
 from xlathe.compiler.ops.build import broadcast_in_dim, make
-from xlathe.compiler.passes.batching import Stacked, batch
 
 _MOVES = frozenset(
     ["transpose", "reshape", "slice", "rev", "broadcast_in_dim", "reduce_sum", "neg"]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from xlathe.compiler.ir import Node
 from xlathe.compiler.ir.rewrite import Replacement, rewrite
+from xlathe.compiler.loops.parts import Scan, depending
 from xlathe.compiler.ops.build import make
-from xlathe.compiler.passes.loop_parts import Scan, depending
 
 
 def split_joined(scan: Scan) -> Scan:
