@@ -75,7 +75,7 @@ A, B = (x / 8 for x in matrices((N, N), (N, N)))
 BATCH, OTHERS = matrices((12, 32, 32), (12, 32, 32))
 IMAGES, KERNEL = matrices((8, 24, 24, 6), (3, 3, 6, 16))
 LOWER = jnp.tril(A) + 2 * jnp.eye(N)
-I = jnp.int32(3)
+INDEX = jnp.int32(3)
 
 FIRES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], float]] = {
     "element": (lambda a, b: (a @ b)[2, 2], (A, B), 100),
@@ -83,19 +83,19 @@ FIRES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], float]] = {
     "strided rows": (lambda a, b: (a @ b)[4::24], (A, B), 20),
     "negative stride": (lambda a, b: (a @ b)[60:3:-20], (A, B), 20),
     "chain": (lambda a, b: (a @ b @ a)[5:9], (A, B), 20),
-    "moving row": (lambda a, b, i: jnp.sin(a @ b)[i], (A, B, I), 50),
-    "moving element": (lambda a, b, i: (a @ b)[i, i + 1], (A, B, I), 100),
-    "row out of bounds": (lambda a, b, i: (a @ b)[i + 1000], (A, B, I), 50),
-    "window": (lambda a, b, i: lax.dynamic_slice(a @ b, (i, i), (4, 8)), (A, B, I), 20),
+    "moving row": (lambda a, b, i: jnp.sin(a @ b)[i], (A, B, INDEX), 50),
+    "moving element": (lambda a, b, i: (a @ b)[i, i + 1], (A, B, INDEX), 100),
+    "row out of bounds": (lambda a, b, i: (a @ b)[i + 1000], (A, B, INDEX), 50),
+    "window": (lambda a, b, i: lax.dynamic_slice(a @ b, (i, i), (4, 8)), (A, B, INDEX), 20),
     "picked rows": (lambda a, b: (a @ b)[ROWS], (A, B), 20),
     "picked columns": (lambda a, b: jnp.tanh(a @ b)[:, ROWS], (A, B), 20),
     "clipped": (lambda a, b: jnp.take(a @ b, ROWS + N - 3, axis=1, mode="clip"), (A, B), 20),
     "filled": (
         lambda a, b, i: jnp.take(a @ b, ROWS + N - i, axis=0, mode="fill", fill_value=7.0),
-        (A, B, I),
+        (A, B, INDEX),
         20,
     ),
-    "part of picked": (lambda a, b, r: (a @ b)[r][1:2, 4], (A, B, jnp.arange(9) + I), 100),
+    "part of picked": (lambda a, b, r: (a @ b)[r][1:2, 4], (A, B, jnp.arange(9) + INDEX), 100),
     "position from itself": (
         lambda a, b: (lambda y: y[jnp.argmax(y[0])])(a @ b),
         (A, B),
@@ -106,7 +106,7 @@ FIRES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], float]] = {
     "batch": (lambda a, b: jnp.einsum("bij,bjk->bik", a, b)[3], (BATCH, OTHERS), 10),
     "batched column": (lambda a, b: jnp.einsum("bij,bjk->bik", a, b)[:, :, 2], (BATCH, OTHERS), 10),
     "heads": (lambda a, b: (a @ b).reshape(N, 8, 12)[:, 3], (A, B), 5),
-    "moving head": (lambda a, b, i: (a @ b).reshape(N, 8, 12)[:, i], (A, B, I), 5),
+    "moving head": (lambda a, b, i: (a @ b).reshape(N, 8, 12)[:, i], (A, B, INDEX), 5),
     "flat": (lambda a, b: (a @ b).reshape(-1)[2 * N + 3 : 2 * N + 9], (A, B), 100),
     "transposed": (lambda a, b: (a @ b).T[3], (A, B), 50),
     "reversed": (lambda a, b: (a @ b)[::-1, ::-1][3, 5:8], (A, B), 100),
@@ -213,12 +213,12 @@ DECLINES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
     ),
     "moving window of images": (
         lambda x, w, i: lax.dynamic_slice_in_dim(convolved(x, w), i, 3, 1),
-        (IMAGES, KERNEL, I),
+        (IMAGES, KERNEL, INDEX),
         "where the window lies is not known",
     ),
     "moving sums": (
         lambda a, b, i: jnp.cumsum(a @ b, 0)[i],
-        (A, B, I),
+        (A, B, INDEX),
         "how much is accumulated before the part is not known",
     ),
 }
