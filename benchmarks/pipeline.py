@@ -131,8 +131,8 @@ def all_equations(jaxpr: Any):
 
 
 def print_growth(depths: dict[int, dict[str, Measured]]) -> dict[str, tuple[float, float]]:
-    """Print our time a block at each depth and return how much it grew over the sweep."""
-    first, last = min(depths), max(depths)
+    """Print our time a block at each depth and return how much the last step down added to it."""
+    *_, first, last = sorted(depths) if len(depths) > 1 else (*depths, *depths)
     ours = {blocks: measured[OURS] for blocks, measured in depths.items()}
     stages = {stage: {b: m.seconds(stage) for b, m in ours.items()} for stage in STAGES}
     for name in ours[last].passes:
@@ -144,7 +144,7 @@ def print_growth(depths: dict[int, dict[str, Measured]]) -> dict[str, tuple[floa
         rows.append([stage, *times, f"{growth:.2f}"])
         if stage != TOTAL and stage != "XLA compile" and seconds[last] > NOTICEABLE_SECONDS:
             growths[f"time of {stage} a block, {last} to {first} blocks"] = growth, GROWTH_LIMIT
-    print("\ntime a block, and its growth from the shallowest to the deepest\n")
+    print(f"\ntime a block, and its growth from {first} to {last} blocks\n")
     print_table([OURS, *(f"{blocks} blocks" for blocks in depths), "growth"], rows)
     return growths
 

@@ -265,8 +265,19 @@ def _source_size(item: Node) -> int:
     return item.type.size
 
 
+def _repeats(item: Node) -> bool:
+    """Whether an array holds the same numbers several times over."""
+    while is_linear(item) and is_transparent(item):
+        if item.operation == "broadcast_in_dim" and item.inputs[0].type.size < item.type.size:
+            return True
+        item = item.inputs[0]
+    return False
+
+
 def _has_choice(inside: Collection[Node]) -> bool:
     """Whether there is more than one way to compute a region."""
+    if any(item.operation == "dot_general" and any(map(_repeats, item.inputs)) for item in inside):
+        return True
     counts: dict[str, int] = {}
     for item in inside:
         if not is_transparent(item) or item.operation in ("mul", "div"):

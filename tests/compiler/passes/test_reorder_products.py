@@ -87,6 +87,8 @@ CHOSEN: dict[str, tuple[Callable[..., Any], str]] = {
         "C.sum(1) @ (A.sum(0) @ B)",
     ),
     "sum of products and a matrix": (lambda A, B, C: (A @ B + C).sum(0), "A.sum(0) @ B + C.sum(0)"),
+    "ones": (lambda A: jnp.ones((N, N)) @ A, "A.sum(0)"),
+    "repeated rows": (lambda A, v: jnp.broadcast_to(v, (N, N)) @ A, "v @ A"),
     "trace": (lambda A, B: jnp.trace(A @ B), "einsum('ab,ba->', A, B)"),
     "diagonal": (lambda A, B: jnp.diag(A @ B), "(A * B.T).sum(1)"),
 }
