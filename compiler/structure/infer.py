@@ -11,7 +11,6 @@ from xlathe.compiler.ir import Node
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.structure import masks
 from xlathe.compiler.structure.facts import (
-    FULL,
     IDENTITY,
     NOTHING,
     OF_KIND,

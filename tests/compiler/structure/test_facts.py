@@ -105,7 +105,9 @@ def test_zero_and_identity():
 
 def test_hints_are_known_whatever_zeros_count_for():
     for zeros in (True, False):
-        found = facts_of(lambda a: assume("lower_triangular")(a).T @ assume("diagonal")(a), A, zeros=zeros)
+        found = facts_of(
+            lambda a: assume("lower_triangular")(a).T @ assume("diagonal")(a), A, zeros=zeros
+        )
         assert (found.low, found.high) == (0, FULL)
     both = facts_of(lambda a: assume("upper_triangular")(assume("lower_triangular")(a)), A)
     assert both.is_diagonal

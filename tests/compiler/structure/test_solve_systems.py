@@ -222,5 +222,9 @@ def test_double_precision():
 
 def test_nan_reaches_what_it_reached():
     program = xl.compile(lambda a, b: inv(a) @ b)
-    for a, b in ((A.at[2, 3].set(jnp.nan), V), (A, V.at[0].set(jnp.nan)), (A, V.at[6].set(jnp.inf))):
+    for a, b in (
+        (A.at[2, 3].set(jnp.nan), V),
+        (A, V.at[0].set(jnp.nan)),
+        (A, V.at[6].set(jnp.inf)),
+    ):
         assert not np.any(np.isfinite(program(a, b)))

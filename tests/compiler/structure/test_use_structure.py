@@ -152,7 +152,11 @@ ONE_HOT = {
         INDEX,
         B.astype(jnp.bfloat16),
     ),
-    "integers": (lambda i, b: jax.nn.one_hot(i, N, dtype=jnp.int32) @ b, INDEX, (9 * B).astype(int)),
+    "integers": (
+        lambda i, b: jax.nn.one_hot(i, N, dtype=jnp.int32) @ b,
+        INDEX,
+        (9 * B).astype(int),
+    ),
 }
 
 
@@ -204,9 +208,7 @@ def test_short_one_hot_vectors_are_no_gain():
 
 def test_products_with_zeros():
     zero_products_left_out(lambda a: jnp.zeros((3, N)) @ a, A, rule="product with zeros")
-    zero_products_left_out(
-        lambda a, c: c @ (0 * jnp.ones_like(a)), A, C, rule="product with zeros"
-    )
+    zero_products_left_out(lambda a, c: c @ (0 * jnp.ones_like(a)), A, C, rule="product with zeros")
 
 
 TRIANGLES = ["lower_triangular", "upper_triangular", "diagonal"]
@@ -269,7 +271,11 @@ def test_the_determinant_of_a_positive_definite_matrix():
 
 LOOPS = {
     "scan": (lambda d, b: lax.scan(lambda c, _: (d @ c, None), b, None, length=9)[0], D / 10, B),
-    "scanned": (lambda d, b: lax.scan(lambda c, d: (d @ c, None), b, d)[0], jnp.stack([D] * 9) / 9, B),
+    "scanned": (
+        lambda d, b: lax.scan(lambda c, d: (d @ c, None), b, d)[0],
+        jnp.stack([D] * 9) / 9,
+        B,
+    ),
     "fori": (lambda d, b: lax.fori_loop(0, 9, lambda _, c: d @ c, b), D / 10, B),
     "cond": (lambda d, b: lax.cond(b[0, 0] > 0, lambda d: d @ b, lambda d: b, d), D, B),
     "checkpoint": (jax.grad(lambda d, b: (jax.checkpoint(jnp.matmul)(d, b) ** 2).sum()), D, B),
