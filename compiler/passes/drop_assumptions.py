@@ -8,6 +8,7 @@ from xlathe.compiler.algebra.read import LINEAR
 from xlathe.compiler.ir import Graph, Node, node
 from xlathe.compiler.passes.everywhere import rewrite_everywhere
 
+_LAYOUT = frozenset(["broadcast_in_dim", "reshape", "transpose"])
 _USED_LATE = frozenset(["lower_triangular", "upper_triangular", "tridiagonal"])
 
 
@@ -43,7 +44,9 @@ def _within_products(item: Node) -> Node | None:
 def _bare(item: Node) -> Node:
     if item.operation != "assume":
         return item
-    source = _bare(item.inputs[0])
-    if item["kind"] in _USED_LATE and source.operation not in LINEAR:
+    source = below = _bare(item.inputs[0])
+    while below.operation in _LAYOUT:
+        below = below.inputs[0]
+    if item["kind"] in _USED_LATE and below.operation not in LINEAR:
         return item
     return source

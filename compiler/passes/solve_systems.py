@@ -129,7 +129,7 @@ class _InGraph:
             return None
         log_rewrite(
             Rewrite(
-                f"solve with a {_WORDS[method.name]} matrix",
+                f"solve with {_WORDS[method.name]} matrix",
                 self.text(item),
                 f"{method.name}_solve({self._matrix(system)}, {self._columns(system)})",
                 solve_flops(LU, system.size, system.columns, system.matrices),
@@ -158,7 +158,7 @@ class _InGraph:
         if thin is None or solved is None:
             return None
         new = thin.finish(solved)
-        flops = dot_flops(thin.product)
+        flops = 2.0 * thin.product.type.size * max(1, thin.system.columns)
         log_rewrite(
             Rewrite(
                 "solve for the thin factor",
@@ -181,11 +181,10 @@ class _InGraph:
             system = system_of(item)
             if system is None or self.solver.solver(item, system) is None:
                 continue
-            products = self._readers(item)
-            if products is None:
-                if is_inverse(system) and any(
-                    reader.operation == "dot_general" for reader in self.readers.get(item, ())
-                ):
+            readers = self._readers(item)
+            products = [reader for reader in readers if _multiplies(reader)]
+            if len(products) < len(readers):
+                if products and is_inverse(system):
                     log_miss(Miss("solve instead of inverting", "the inverse is read itself", item))
                 continue
             columns = 0
@@ -209,22 +208,15 @@ class _InGraph:
                     )
         return found
 
-    def _readers(self, item: Node) -> list[Node] | None:
-        """The products that read a solution, transposed or not; None if something else does."""
-        products: list[Node] = []
+    def _readers(self, item: Node) -> list[Node]:
+        """What reads a solution, transposed or not; a result of the graph reads itself."""
+        found: list[Node] = []
         for reader in self.readers.get(item, ()):
-            if reader is item:
-                return None
-            if reader.operation == "transpose":
-                inner = self._readers(reader)
-                if inner is None:
-                    return None
-                products += inner
-            elif reader.operation == "dot_general" and reader.inputs[0] is not reader.inputs[1]:
-                products.append(reader)
+            if reader.operation == "transpose" and reader is not item:
+                found += self._readers(reader)
             else:
-                return None
-        return products
+                found.append(reader)
+        return found
 
     def _product(self, item: Node) -> Node | None:
         for place, source in enumerate(item.inputs):
@@ -305,11 +297,11 @@ class _InGraph:
 
 
 _WORDS = {
-    "diagonal": "diagonal",
-    "triangular": "triangular",
-    "tridiagonal": "tridiagonal",
-    "orthogonal": "orthogonal",
-    "cholesky": "positive definite",
+    "diagonal": "a diagonal",
+    "triangular": "a triangular",
+    "tridiagonal": "a tridiagonal",
+    "orthogonal": "an orthogonal",
+    "cholesky": "a positive definite",
 }
 
 
@@ -347,6 +339,10 @@ class _Match:
         unknown = positions[system.unknown]
         free = tuple(a for a in range(item.type.rank) if a != unknown and a not in batch)
         return batch, unknown, free
+
+
+def _multiplies(item: Node) -> bool:
+    return item.operation == "dot_general" and item.inputs[0] is not item.inputs[1]
 
 
 def _peeled(source: Node) -> tuple[Node, tuple[int, ...]]:

@@ -25,6 +25,7 @@ from xlathe.compiler.targets import CPU, Target
 _MARGIN = 0.85
 _MAX_DIAGONALS = 5
 _MIN_STRIP = 192
+_MIN_SYMMETRIC = (1024, 256)
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class _Splitter:
         if not same and not (is_transpose(left, right) and left_axes != right_axes):
             return None
         size, inner = item.type.shape[0], left.type.shape[left_axes[0]]
-        if size < 1024 or inner < 256:
+        if size < _MIN_SYMMETRIC[0] or inner < _MIN_SYMMETRIC[1]:
             return None
         depth = 1 if size < 2048 else 2
         share = 0.5 + 0.5 ** (depth + 1)

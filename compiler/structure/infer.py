@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,6 @@ from xlathe.compiler.ir import Node
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.structure import masks
 from xlathe.compiler.structure.facts import (
-    FULL,
     IDENTITY,
     NOTHING,
     OF_KIND,
@@ -81,11 +80,13 @@ class Structures:
         if isinstance(item.type, tuple) or not item.type.is_plain or item.type.rank < 2:
             return NOTHING
         rule = _RULES.get(item.operation)
-        if rule is not None:
-            return rule(self, item)
-        if item.operation in _KEEP_ZERO:
-            return _elementwise(self, item)
-        return NOTHING
+        if rule is None and item.operation in _KEEP_ZERO:
+            rule = _elementwise
+        facts = NOTHING if rule is None else rule(self, item)
+        # Symmetric and hermitian are one for real numbers.
+        if facts.symmetric != facts.hermitian and item.type.dtype.kind != "c":
+            return replace(facts, symmetric=True, hermitian=True)
+        return facts
 
     def known(self, item: Node) -> Facts:
         """The facts of an input, which are worked out."""
@@ -93,14 +94,7 @@ class Structures:
 
 
 def _assume(structures: Structures, item: Node) -> Facts:
-    facts = structures.known(item.inputs[0]).both(OF_KIND[item["kind"]])
-    return real_facts(facts) if item.type.dtype.kind != "c" else facts
-
-
-def real_facts(facts: Facts) -> Facts:
-    """Symmetric and hermitian are one for real numbers."""
-    either = facts.symmetric or facts.hermitian
-    return replace(facts, symmetric=either, hermitian=either)
+    return structures.known(item.inputs[0]).both(OF_KIND[item["kind"]])
 
 
 def _same(structures: Structures, item: Node) -> Facts:
@@ -354,5 +348,3 @@ _RULES: dict[str, _Rule] = {
     "get": _result,
     "householder_product": _householder,
 }
-
-__all__ = ["FULL", "Sequence", "Structures", "is_transpose", "real_facts"]

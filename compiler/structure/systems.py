@@ -94,13 +94,18 @@ def system_of(item: Node) -> System | None:
         return None
     unknown = differing[0]
     last_two = [of_result[unknown], of_unknown[unknown]]
-    if of_matrix[-2:] != last_two and of_matrix[-2:] != last_two[::-1]:
+    if any(label not in of_matrix for label in last_two):
         return None
-    if any(label not in of_unknown for label in of_matrix[:-2]):
+    # vmap may leave the matrix's batch axes where the user had them.
+    rows_first = of_matrix.index(last_two[0]) < of_matrix.index(last_two[1])
+    leading = [axis for axis, label in enumerate(of_matrix) if label not in last_two]
+    if any(of_matrix[axis] not in of_unknown for axis in leading):
         return None
-    batch = tuple(of_unknown.index(label) for label in of_matrix[:-2])
+    ordered = last_two if rows_first else last_two[::-1]
+    matrix = transposed(matrix, [*leading, *(of_matrix.index(label) for label in ordered)])
+    batch = tuple(of_unknown.index(of_matrix[axis]) for axis in leading)
     free = tuple(a for a in range(len(of_unknown)) if a != unknown and a not in batch)
-    return System(matrix, of_matrix[-2:] != last_two, right, batch, unknown, free)
+    return System(matrix, not rows_first, right, batch, unknown, free)
 
 
 class _Label:
@@ -142,13 +147,17 @@ def _labels(matvec: Graph) -> tuple[list[_Label], list[_Label], list[_Label]] | 
 
 def same_matrix(first: Node, second: Node) -> bool:
     """Whether two nodes hold the same numbers, gradients aside."""
-    return _bare(first) is _bare(second)
+    return _bare(first) == _bare(second)
 
 
-def _bare(item: Node) -> Node:
-    while item.operation in ("stop_gradient", "assume"):
+def _bare(item: Node) -> tuple[Node, tuple[int, ...]]:
+    """What a node holds the numbers of, and in which order of axes."""
+    permutation = tuple(range(item.type.rank))
+    while item.operation in ("stop_gradient", "assume", "transpose"):
+        if item.operation == "transpose":
+            permutation = tuple(item["permutation"][axis] for axis in permutation)
         item = item.inputs[0]
-    return item
+    return item, permutation
 
 
 def factorisation(item: Node, matrix: Node) -> Node | None:

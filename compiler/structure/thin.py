@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from xlathe.compiler.ir import Node
 from xlathe.compiler.ops.build import make
-from xlathe.compiler.structure.algebra import transposed
+from xlathe.compiler.structure.algebra import reshaped, stretched, transposed
 from xlathe.compiler.structure.systems import System
 
 
@@ -39,6 +39,8 @@ def thin_factor(system: System) -> Thin | None:
         else:
             negative = not negative
         product = product.inputs[0]
+    if product.operation == "mul" and product.type.is_plain:
+        return _outer(system, product, permutation, negative)
     if product.operation != "dot_general" or not product.type.is_plain:
         return None
     axes, (batch, _) = product["dimension_numbers"]
@@ -61,3 +63,39 @@ def thin_factor(system: System) -> Thin | None:
         return transposed(make("neg", whole) if negative else whole, permutation)
 
     return Thin(inner, product, other, finish)
+
+
+def _outer(
+    system: System, product: Node, permutation: tuple[int, ...], negative: bool
+) -> Thin | None:
+    """The factor to solve for of an outer product that is written as a multiplication."""
+    vectors = {}
+    for source in product.inputs:
+        found = _vector(source, product)
+        if found is not None:
+            vectors[found[0]] = found[1]
+    side = permutation[system.unknown]
+    if set(vectors) != {0, 1} or system.columns < 2:
+        return None
+    inner = replace(system, right=vectors[side], unknown=0, free=())
+
+    def finish(solved: Node) -> Node:
+        shape = product.type.shape
+        factors = [
+            stretched(solved if axis == side else vectors[axis], shape, (axis,)) for axis in (0, 1)
+        ]
+        whole = make("mul", *factors)
+        return transposed(make("neg", whole) if negative else whole, permutation)
+
+    return Thin(inner, product, vectors[1 - side], finish)
+
+
+def _vector(item: Node, product: Node) -> tuple[int, Node] | None:
+    """The one axis along which a factor of a multiplication differs, and its entries there."""
+    if item.operation != "broadcast_in_dim" or item.type.rank != 2 or len(item.inputs) > 1:
+        return None
+    source, axes = item.inputs[0], item["broadcast_dimensions"]
+    long = [axis for place, axis in enumerate(axes) if source.type.shape[place] > 1]
+    if len(long) != 1 or source.type.size != product.type.shape[long[0]]:
+        return None
+    return long[0], reshaped(source, (source.type.size,))
