@@ -10,7 +10,7 @@ from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, node
 from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, users
 from xlathe.compiler.passes.narrow import alone
-from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
+from xlathe.compiler.rules import Miss, Rewrite, log_hit, log_miss, log_rewrite
 from xlathe.compiler.rules.reductions import FREE, REDUCTIONS, SHARED, is_exact
 
 _PASSED = (
@@ -79,6 +79,10 @@ def _better(item: Node, shared: set[Node], origins: dict[Node, Origin]) -> Node:
     gone, come = _exchanged(item, new, shared)
     if _work(come) >= _work(gone):
         return item
+    if new.operation == "reshape" and new.inputs[0] is item.inputs[0]:
+        # An axis of one: nothing that a formula would show.
+        log_hit("reduce an axis of one")
+        return new
     flops = [sum(graph_cost(alone(one)).flops for one in nodes) for nodes in (gone, come)]
     log_rewrite(
         Rewrite(
