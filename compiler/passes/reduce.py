@@ -10,11 +10,9 @@ from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, node
 from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, users
 from xlathe.compiler.passes.narrow import alone
-from xlathe.compiler.rules import Rewrite, RuleSet, log_rewrite, logging_rules
+from xlathe.compiler.rules import Miss, Rewrite, log_hit, log_miss, log_rewrite
 from xlathe.compiler.rules.reductions import FREE, REDUCTIONS, SHARED, is_exact
 
-_ANY = RuleSet(FREE)
-_UNSHARED = RuleSet((*FREE, *SHARED))
 _PASSED = (
     *REDUCTIONS,
     "broadcast_in_dim",
@@ -56,28 +54,35 @@ class Reduce:
         originals = iter([item for item in graph.nodes if item.operation != "get"])
         origins: dict[Node, Origin] = dict(graph.origins)
 
+        shared: set[Node] = set()
+
         def change(item: Node) -> Node | None:
             original = next(originals)
+            new = item
             if item.holds_graphs:
-                return map_subgraphs(item, visit)
-            if item.operation not in REDUCTIONS or not item.type.is_plain:
-                return None
-            if self.numerics == "strict" and not is_exact(item):
-                return None
-            return _better(item, len(readers[original.inputs[0]]) > 1, origins)
+                new = map_subgraphs(item, visit)
+            elif item.operation in REDUCTIONS and item.type.is_plain:
+                if self.numerics != "strict" or is_exact(item):
+                    new = _better(item, shared, origins)
+            if len(readers[original]) > 1:
+                shared.add(new)
+            return new
 
         return rewrite(graph, change)
 
 
-def _better(item: Node, is_shared: bool, origins: dict[Node, Origin]) -> Node | None:
-    """The form of a reduction that does less; None if there is none."""
-    with logging_rules():
-        new = _settled(item, _ANY if is_shared else _UNSHARED)
+def _better(item: Node, shared: set[Node], origins: dict[Node, Origin]) -> Node:
+    """The form of a reduction that does least: the item itself if there is no better one."""
+    new = _settled(item, shared)
     if new is item:
-        return None
-    gone, come = _exchanged(item, new)
+        return item
+    gone, come = _exchanged(item, new, shared)
     if _work(come) >= _work(gone):
-        return None
+        return item
+    if new.operation == "reshape" and new.inputs[0] is item.inputs[0]:
+        # An axis of one: nothing that a formula would show.
+        log_hit("reduce an axis of one")
+        return new
     flops = [sum(graph_cost(alone(one)).flops for one in nodes) for nodes in (gone, come)]
     log_rewrite(
         Rewrite(
@@ -93,39 +98,53 @@ def _better(item: Node, is_shared: bool, origins: dict[Node, Origin]) -> Node | 
     return new
 
 
-def _settled(item: Node, rules: RuleSet, depth: int = 0) -> Node:
+def _settled(item: Node, shared: set[Node], depth: int = 0) -> Node:
     """The node after the rules, and what they leave below it after them as well."""
-    new = rules(item) or item
-    if depth == _MOST_DEPTH or new.operation not in _PASSED:
+    new = item
+    while (found := _step(new, shared)) is not None:
+        new = found
+    if depth == _MOST_DEPTH or new.operation not in _PASSED or (depth and new in shared):
         return new
-    inputs = tuple(_settled(source, rules, depth + 1) for source in new.inputs)
+    inputs = tuple(_settled(source, shared, depth + 1) for source in new.inputs)
     return new if inputs == new.inputs else node(new.operation, inputs, new.type, new.attributes)
 
 
-def _exchanged(item: Node, new: Node) -> tuple[list[Node], list[Node]]:
+def _step(item: Node, shared: set[Node]) -> Node | None:
+    """What the first rule that fires makes of a reduction."""
+    if item.operation not in REDUCTIONS:
+        return None
+    for rule in FREE if item.inputs[0] in shared else (*FREE, *SHARED):
+        outcome = rule.apply(item)
+        if isinstance(outcome, Node):
+            return outcome
+        if outcome is not None:
+            log_miss(Miss(rule.name, outcome.reason, item))
+    return None
+
+
+def _exchanged(item: Node, new: Node, shared: set[Node]) -> tuple[list[Node], list[Node]]:
     """The nodes that one form has and the other has not."""
-    old = _chain(item)
+    old = _chain(item, shared)
+    leaves = {source for one in old for source in one.inputs}
     come: dict[Node, None] = {}
     kept: set[Node] = set()
     stack = [new]
     while stack:
         one = stack.pop()
-        if one in come or one in kept:
-            continue
         if one in old:
-            kept |= set(_chain(one))
-        elif one.inputs and one.operation in (*_PASSED, "add", "mul", "max", "min", "and", "or"):
+            kept |= set(_chain(one, shared))
+        elif one not in come and one not in leaves and one.inputs:
             come[one] = None
             stack.extend(one.inputs)
     return [one for one in old if one not in kept], list(come)
 
 
-def _chain(item: Node) -> dict[Node, None]:
+def _chain(item: Node, shared: set[Node]) -> dict[Node, None]:
     """A node and what it reduces, moves or joins, as far down as rules look."""
     found = {item: None}
     last = [item]
     for _ in range(_MOST_DEPTH):
-        last = [s for one in last for s in one.inputs if s.operation in _PASSED]
+        last = [s for one in last for s in one.inputs if s.operation in _PASSED and s not in shared]
         found |= dict.fromkeys(last)
     return found
 

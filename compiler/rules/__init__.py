@@ -10,6 +10,7 @@ from xlathe.compiler.rules.rule import Rewrite as Rewrite
 from xlathe.compiler.rules.rule import Rule as Rule
 from xlathe.compiler.rules.rule import RuleLog as RuleLog
 from xlathe.compiler.rules.rule import RuleSet as RuleSet
+from xlathe.compiler.rules.rule import log_hit as log_hit
 from xlathe.compiler.rules.rule import log_miss as log_miss
 from xlathe.compiler.rules.rule import log_rewrite as log_rewrite
 from xlathe.compiler.rules.rule import logging_rules as logging_rules

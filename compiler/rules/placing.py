@@ -52,6 +52,8 @@ class Placed:
 
 def is_zero(item: Node) -> bool:
     """Whether a node is filled by zero."""
+    while item.operation in ("convert_element_type", "broadcast_in_dim"):
+        item = item.inputs[0]
     value = known_scalar(item)
     return value is not None and value.dtype != np.bool_ and not value
 

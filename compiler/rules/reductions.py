@@ -32,12 +32,15 @@ def is_exact(item: Node) -> bool:
 
 
 def reduced(item: Node, source: Node, axes: Sequence[int]) -> Node:
-    """The same reduction of another value, over other axes."""
-    if not axes:
-        return source
-    shape = tuple(size for axis, size in enumerate(source.type.shape) if axis not in axes)
-    attributes = {**item.attributes, "axes": tuple(axes)}
-    return node(item.operation, (source,), item.type.with_shape(shape), attributes)
+    """The same reduction of another value, over other axes; axes of size one are dropped."""
+    sizes = source.type.shape
+    wide = tuple(axis for axis in axes if sizes[axis] != 1)
+    kept = tuple(size for axis, size in enumerate(sizes) if axis not in axes)
+    if wide:
+        shape = tuple(size for axis, size in enumerate(sizes) if axis not in wide)
+        attributes = {**item.attributes, "axes": wide}
+        source = node(item.operation, (source,), item.type.with_shape(shape), attributes)
+    return source if source.type.shape == kept else reshape(source, kept)
 
 
 def _ordinary(change: Callable[[Node], Outcome]) -> Callable[[Node], Outcome]:
@@ -61,10 +64,9 @@ def _ordinary(change: Callable[[Node], Outcome]) -> Callable[[Node], Outcome]:
 
 def _of_ones(item: Node) -> Outcome:
     source = item.inputs[0]
-    wide = tuple(axis for axis in item["axes"] if source.type.shape[axis] != 1)
-    if len(wide) == len(item["axes"]):
+    if all(source.type.shape[axis] != 1 for axis in item["axes"]):
         return None
-    return reshape(reduced(item, source, wide), item.type.shape)
+    return reduced(item, source, item["axes"])
 
 
 def _of_reduction(item: Node) -> Outcome:
@@ -77,8 +79,10 @@ def _of_reduction(item: Node) -> Outcome:
 
 
 def _of_broadcast(item: Node) -> Outcome:
-    wide = item.inputs[0]
-    if wide.operation != "broadcast_in_dim" or len(wide.inputs) != 1:
+    wide, cast = item.inputs[0], None
+    if wide.operation == "convert_element_type":
+        wide, cast = wide.inputs[0], wide
+    if wide.operation != "broadcast_in_dim" or len(wide.inputs) != 1 or not wide.type.is_plain:
         return None
     source, places = wide.inputs[0], wide["broadcast_dimensions"]
     repeated = [
@@ -88,6 +92,13 @@ def _of_broadcast(item: Node) -> Outcome:
     ]
     if not repeated:
         return None
+    if cast is not None:
+        source = node(
+            cast.operation,
+            (source,),
+            cast.type.with_shape(source.type.shape),
+            cast.attributes,
+        )
     times = math.prod(wide["shape"][axis] for axis in repeated)
     inner_axes = [places.index(axis) for axis in item["axes"] if axis in places]
     left = reduced(item, source, inner_axes)

@@ -114,6 +114,13 @@ def log_rewrite(rewrite: Rewrite) -> None:
         log.rewrites.append(rewrite)
 
 
+def log_hit(rule: str) -> None:
+    """Note that a pass applied a rule whose change no formula shows."""
+    log = _current.get()
+    if log is not None:
+        log.hits[rule] += 1
+
+
 def log_miss(miss: Miss) -> None:
     """Note what a pass nearly did, and why it did not."""
     log = _current.get()

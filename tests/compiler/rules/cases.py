@@ -129,6 +129,10 @@ def choose(which: Node, *cases: Node) -> Node:
     return make("select_n", which, *cases)
 
 
+def counting(size: int, dtype: str = "int32") -> Node:
+    return make("iota", dtype=np.dtype(dtype), shape=(size,), dimension=0, sharding=None)
+
+
 def same(x: Node, *_: Node) -> Node:
     return x
 
@@ -439,4 +443,84 @@ FORM_CASES = [
     leaves("known position", "f32[9]; i32", lambda x, i: moving_cut(x, i, sizes=(3,))),
 ]
 
-CASES = [*ARITHMETIC_CASES, *MOVEMENT_CASES, *FORM_CASES]
+_BOUNDS = "comparison settled by bounds"
+
+INTERVAL_CASES = [
+    fires(
+        _BOUNDS,
+        "i32",
+        lambda x: two("lt", counting(9), number(9, "int32")),
+        lambda x: full(True, (9,), "bool"),
+    ),
+    fires(
+        _BOUNDS,
+        "i32",
+        lambda x: two("lt", two("sub", counting(9), number(8, "int32")), number(1, "int32")),
+        lambda x: full(True, (9,), "bool"),
+    ),
+    fires(
+        _BOUNDS,
+        "i32",
+        lambda x: two("ge", two("mul", counting(9), number(-2, "int32")), number(1, "int32")),
+        lambda x: full(False, (9,), "bool"),
+    ),
+    fires(
+        _BOUNDS,
+        "i32",
+        lambda x: two(
+            "eq", two("rem", reverse(counting(9), 0), number(4, "int32")), number(4, "int32")
+        ),
+        lambda x: full(False, (9,), "bool"),
+    ),
+    fires(
+        _BOUNDS,
+        "bool[5]",
+        lambda c: two(
+            "gt",
+            choose(c, counting(5), two("max", counting(5), number(3, "int32"))),
+            number(4, "int32"),
+        ),
+        lambda c: full(False, (5,), "bool"),
+    ),
+    fires(
+        _BOUNDS,
+        "i32",
+        lambda x: two("ne", join(counting(5), counting(2)), number(5, "int32")),
+        lambda x: full(True, (7,), "bool"),
+    ),
+    fires(
+        _BOUNDS,
+        "f32[3, 5]",
+        lambda x: two(
+            "le",
+            make("argmax", x, axes=(1,), index_dtype=np.dtype("int32")),
+            number(4, "int32"),
+        ),
+        lambda x: full(True, (3,), "bool"),
+    ),
+    fires(_BOUNDS, "i32", lambda x: two("le", x, x), lambda x: number(True, "bool")),
+    fires(_BOUNDS, "i32[3]", lambda x: two("ne", x, x), lambda x: full(False, (3,), "bool")),
+    leaves(_BOUNDS, "f32", lambda x: two("le", x, x)),
+    leaves(_BOUNDS, "i32", lambda x: two("le", x, number(9, "int32"))),
+    leaves(_BOUNDS, "i32", lambda x: two("lt", counting(9), number(8, "int32"))),
+    leaves(
+        _BOUNDS,
+        "i32",
+        lambda x: two(
+            "lt", two("add", counting(9, "int8"), number(120, "int8")), number(127, "int8")
+        ),
+    ),
+    fires(
+        "zeros of integers",
+        "i32[9]",
+        lambda x: two("mul", number(0, "int32"), x),
+        lambda x: full(0, (9,), "int32"),
+    ),
+    fires(
+        "zeros of integers", "u8[9]", lambda x: two("sub", x, x), lambda x: full(0, (9,), "uint8")
+    ),
+    leaves("zeros of integers", "f32[9]", lambda x: two("sub", x, x)),
+    leaves("zeros of integers", "i32[9]", lambda x: two("mul", x, number(1, "int32"))),
+]
+
+CASES = [*ARITHMETIC_CASES, *INTERVAL_CASES, *MOVEMENT_CASES, *FORM_CASES]

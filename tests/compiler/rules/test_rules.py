@@ -11,11 +11,20 @@ from xlathe.compiler.ir import Graph, Node, Type, verify
 from xlathe.compiler.lowering import lower
 from xlathe.compiler.ops import make
 from xlathe.compiler.passes.everywhere import rewrite_everywhere
-from xlathe.compiler.rules import ARITHMETIC, FORMS, MOVEMENT, Rule, RuleLog, RuleSet, logging_rules
+from xlathe.compiler.rules import (
+    ARITHMETIC,
+    FORMS,
+    INTERVALS,
+    MOVEMENT,
+    Rule,
+    RuleLog,
+    RuleSet,
+    logging_rules,
+)
 
 from .cases import CASES, Case, parameters
 
-RULES: dict[str, Rule] = {rule.name: rule for rule in (*ARITHMETIC, *MOVEMENT, *FORMS)}
+RULES: dict[str, Rule] = {rule.name: rule for rule in (*ARITHMETIC, *INTERVALS, *MOVEMENT, *FORMS)}
 
 
 def label(case: Case) -> str:
