@@ -192,9 +192,13 @@ class FunctionEmitter:
                 text = _bare_number(item)
                 if text is not None:
                     return f"({text})" if text.startswith("-") and level > UNARY else text
-        if item not in self.local and adds_leading_axes(item) and other.rank == item.type.rank:
+        # One side only may leave its leading axes out: from the other, the result has them.
+        if self._may_lead(item) and not self._may_lead(beside) and other.rank == item.type.rank:
             return self.operand(item.inputs[0], level)
         return self.operand(item, level)
+
+    def _may_lead(self, item: Node) -> bool:
+        return item not in self.local and adds_leading_axes(item)
 
     def is_inlined(self, item: Node) -> bool:
         """Whether an input stands inside this expression only, and so may change its form."""

@@ -27,15 +27,16 @@ def _add_any(item: Node) -> Outcome:
 
 def _scalar_side(item: Node) -> Outcome:
     left, right = item.inputs
-    inputs = (_scalar(left) or left, _scalar(right) or right)
-    if inputs == item.inputs or not item.type.is_plain:
+    if not item.type.is_plain:
         return None
-    if broadcast_shape([source.type for source in inputs]) != item.type.shape:
-        # The last operand that has the full shape keeps it.
-        inputs = (left, inputs[1]) if left.type.shape == item.type.shape else (inputs[0], right)
-    if inputs == item.inputs:
-        return None
-    return node(item.operation, inputs, item.type, item.attributes)
+    scalars = (_scalar(left) or left, _scalar(right) or right)
+    # An operand stays as large as it is where the other is not of the full shape.
+    for inputs in (scalars, (left, scalars[1]), (scalars[0], right)):
+        if inputs == item.inputs:
+            continue
+        if broadcast_shape([source.type for source in inputs]) == item.type.shape:
+            return node(item.operation, inputs, item.type, item.attributes)
+    return None
 
 
 def _scalar(item: Node) -> Node | None:

@@ -80,6 +80,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "bits": (lambda i: (i & 6) | (i ^ 3) | ~i, (N,)),
     "booleans": (lambda x: (x > 0) & (x < 2) | ~(x == 1) ^ (x != 3), (X,)),
     "broadcast": (lambda v: jnp.broadcast_to(v, (3, 4)) + v[None] + v[0], (V,)),
+    "two rows": (lambda v: v[None] - jnp.sin(v)[None], (V,)),
     "call": (lambda x: jax.jit(lambda y: jnp.sin(y) * 2)(x) + 1, (X,)),
     "checkpoint": (lambda x: jax.checkpoint(lambda z: jnp.sin(jnp.sin(z)))(x), (X,)),
     "clip": (lambda x: jnp.clip(x, 0, 1), (X,)),

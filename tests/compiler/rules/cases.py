@@ -422,6 +422,11 @@ FORM_CASES = [
         lambda x, y: two("mul", x, broadcast_in_dim(y, (9,), (0,))),
     ),
     leaves("scalar operand", "f32[9]; f32", lambda x, s: two("mul", x, s)),
+    leaves(
+        "scalar operand",
+        "f32[1, 3]; f32",
+        lambda x, s: two("mul", broadcast_in_dim(s, (5, 1), ()), x),
+    ),
     fires(
         "known position",
         "f32[9]",
