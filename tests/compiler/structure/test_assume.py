@@ -16,7 +16,7 @@ from xlathe.compiler.ops.assume import ASSUME, KINDS
 from xlathe.tracer.assume import fault_of
 from xlathe.tracer.capture import capture
 
-from ..compiler.structure.check import matrix_of, normal
+from .check import matrix_of, normal
 
 A = normal(0, 4, 4)
 B = normal(1, 4)
