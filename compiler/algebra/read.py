@@ -154,20 +154,26 @@ class Reader:
         inner = self.product(item.inputs[2])
         if inner.shape != item.type.shape:
             return None
-        first, second = diagonal_axes(item.inputs[0])
-        return unify(inner, [(inner.output[first], inner.output[second])])
+        return _on_diagonal(inner, item.inputs[0])
 
-    def _convert_element_type(self, item: Node) -> Product:
+    def _convert_element_type(self, item: Node) -> Product | None:
         """An identity matrix, which arises as a mask turned into numbers."""
-        first, second = diagonal_axes(item.inputs[0])
-        found = ones(item.type.shape, 1)
-        return unify(found, [(found.output[first], found.output[second])])
+        return _on_diagonal(ones(item.type.shape, 1), item.inputs[0])
 
     def _gather(self, item: Node) -> Product:
         """The diagonal of a matrix."""
         inner = self.product(item.inputs[0])
         joined = unify(inner, [(inner.output[0], inner.output[1])])
         return Product(joined.scale, joined.factors, joined.output[:1], joined.sizes)
+
+
+def _on_diagonal(term: Product, mask: Node) -> Product | None:
+    """A product with one index for the two axes whose equality a mask says."""
+    axes = diagonal_axes(mask)
+    if axes is None:
+        return None
+    first, second = axes
+    return unify(term, [(term.output[first], term.output[second])])
 
 
 def _spread(term: Product, shape: tuple[int, ...]) -> Product:

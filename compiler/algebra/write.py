@@ -302,14 +302,14 @@ def _masked(item: Node, first: int, second: int) -> Node:
 def _path(
     inputs: tuple[tuple[Index, ...], ...], output: tuple[Index, ...], sizes: tuple[int, ...]
 ) -> tuple[tuple[int, int], ...]:
-    sets = [frozenset(indices) for indices in inputs]
-    by_index = dict(enumerate(sizes))
+    # opt_einsum takes any hashable for an index, but its type hints say letters.
+    problem: Any = ([frozenset(i) for i in inputs], frozenset(output), dict(enumerate(sizes)))
     if len(inputs) <= _EXHAUSTIVE:
-        path = paths.optimal(sets, frozenset(output), by_index)
+        path = paths.optimal(*problem)
     elif len(inputs) <= _DYNAMIC:
-        path = paths.DynamicProgramming(minimize="flops")(sets, frozenset(output), by_index)
+        path = paths.DynamicProgramming(minimize="flops")(*problem)
     else:
-        path = paths.greedy(sets, frozenset(output), by_index)
+        path = paths.greedy(*problem)
     steps: list[tuple[int, int]] = []
     count = len(inputs)
     for step in path:
