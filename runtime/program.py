@@ -263,21 +263,13 @@ class _Optimizer:
 
 @contextmanager
 def _garbage_kept() -> Iterator[None]:
-    """Hold garbage collection back: it would walk all nodes again and again, and free none.
-
-    What was made meanwhile lives long and is made old at once, so that the next few collections
-    do not walk it either.
-    """
+    """Hold garbage collection back: it would walk all nodes again and again, and free none."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_enabled:
-            # Unfreezing would also take what the user froze.
-            if gc.get_freeze_count() == 0:
-                gc.freeze()
-                gc.unfreeze()
             gc.enable()
 
 
