@@ -69,7 +69,10 @@ class _Formula:
                 return self.solution(inputs[0], depth, True)
             swapped = item["permutation"] == tuple(reversed(range(item.type.rank)))
             end = "T" if swapped else f"transpose{item['permutation']}"
-            return Expression(f"{self.operand(inputs[0], depth, ATOM)}.{end}")
+            text = self.operand(inputs[0], depth, ATOM)
+            if swapped and text.endswith(".T"):
+                return Expression(text[:-2])
+            return Expression(f"{text}.{end}")
         if item.operation == "reduce_sum":
             axes = item["axes"]
             every = len(axes) == inputs[0].type.rank

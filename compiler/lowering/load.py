@@ -16,6 +16,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 MAX_LINES = 64
+_NAME = re.compile(r"\w+")
+_RULES = re.compile(r"\w+\.def(?:jvp|vjp)\(")
 _STATEMENT = re.compile(r"    [^\s)\]]")
 
 
@@ -45,10 +47,14 @@ def load(source: str, filename: str, name: str, namespace: dict[str, Any]) -> Ca
 def _functions(lines: list[str]) -> Iterator[tuple[int, int]]:
     """The first line of each function, and the line after its last."""
     starts = [place for place, line in enumerate(lines) if line.startswith("def ")]
+    rules = {name for line in lines if _RULES.match(line) for name in _NAME.findall(line)}
     for start in starts:
         end = start + 1
         # What a decorator makes of a function has no code to share variables with.
         if start and lines[start - 1].startswith("@"):
+            continue
+        # A derivative rule is handed over while the module runs, before it could be replaced.
+        if lines[start][len("def ") : lines[start].index("(")] in rules:
             continue
         while end < len(lines) and (lines[end].startswith((" ", ")")) or not lines[end]):
             end += 1

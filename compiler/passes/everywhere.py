@@ -35,3 +35,8 @@ def rewrite_everywhere(
         return changed
 
     return visit(graph)
+
+
+def holds(graph: Graph, operation: str) -> bool:
+    """Whether an operation stands in a graph, or in one nested in it."""
+    return any(item.operation == operation for inner in graph.walk() for item in inner.nodes)

@@ -9,6 +9,7 @@ from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite, users
 from xlathe.compiler.ops.build import make
 from xlathe.compiler.ops.contractions import dot_flops
+from xlathe.compiler.passes.everywhere import holds
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.structure.algebra import transposed
 from xlathe.compiler.structure.infer import Structures
@@ -44,7 +45,7 @@ class SolveSystems:
 
     def __call__(self, graph: Graph) -> Graph:
         """Rewrite the systems in the graph and the graphs nested in it."""
-        return _Solver(self).graph(graph)
+        return _Solver(self).graph(graph) if holds(graph, "linear_solve") else graph
 
 
 class _Solver:

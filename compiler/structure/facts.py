@@ -56,7 +56,7 @@ class Facts:
     @property
     def transposed(self) -> Facts:
         """The facts of the transpose."""
-        return replace(self, low=self.high, high=self.low)
+        return self if self.low == self.high else replace(self, low=self.high, high=self.low)
 
     @property
     def band(self) -> Facts:

@@ -23,7 +23,10 @@ _KEEP_ZERO = frozenset(
     "abs asin asinh atan atanh cbrt ceil conj erf expm1 floor imag integer_pow log1p neg real "
     "round sign sin sinh sqrt square tan tanh".split()
 )
-_SAME = frozenset(["stop_gradient", "copy", "assume"])
+# What may be known of these without anything being known of their inputs.
+_BEGIN = frozenset(
+    "assume broadcast_in_dim convert_element_type get householder_product pad select_n".split()
+)
 
 
 class Structures:
@@ -37,7 +40,6 @@ class Structures:
     def __init__(self, zeros: bool) -> None:
         self.zeros = zeros
         self._facts: dict[Node, Facts] = {}
-        self._masks: dict[Node, Mask] = {}
 
     def __call__(self, item: Node) -> Facts:
         """The facts of a node's last two axes."""
@@ -53,11 +55,7 @@ class Structures:
             if top in self._facts:
                 stack.pop()
                 continue
-            missing = [
-                source
-                for source in top.inputs
-                if source not in self._facts and not isinstance(source.type, tuple)
-            ]
+            missing = [source for source in top.inputs if source not in self._facts]
             if missing:
                 stack.extend(missing)
                 continue
@@ -80,13 +78,30 @@ class Structures:
         if isinstance(item.type, tuple) or not item.type.is_plain or item.type.rank < 2:
             return NOTHING
         rule = _RULES.get(item.operation)
+        if item.operation not in _BEGIN and all(
+            self._facts[source] is NOTHING for source in item.inputs
+        ):
+            return self._mirrored(item)
         if rule is None and item.operation in _KEEP_ZERO:
             rule = _elementwise
         facts = NOTHING if rule is None else rule(self, item)
+        if facts == NOTHING:
+            return NOTHING
         # Symmetric and hermitian are one for real numbers.
         if facts.symmetric != facts.hermitian and item.type.dtype.kind != "c":
             return replace(facts, symmetric=True, hermitian=True)
         return facts
+
+    def _mirrored(self, item: Node) -> Facts:
+        """The facts of a sum or product of matrices of which nothing is known."""
+        if item.operation not in ("add", "dot_general"):
+            return NOTHING
+        left, right = item.inputs
+        if left is not right and not is_transpose(left, right):
+            return NOTHING
+        rule = _RULES[item.operation]
+        facts = rule(self, item)
+        return facts if facts.symmetric else NOTHING
 
     def known(self, item: Node) -> Facts:
         """The facts of an input, which are worked out."""

@@ -177,7 +177,7 @@ ZEROS = {
     "transposed": (lambda e, f, x: block_diag(e, f).T @ x, 0.5),
     "on the right": (lambda e, f, x: x.T @ block_diag(e, f), 0.5),
     "both": (lambda e, f, x: block_diag(e, f) @ block_diag(f, e), 0.25),
-    "pad": (lambda e, f, x: jnp.pad(e, ((0, M), (M, 0))) @ x, 0.25),
+    "corner": (lambda e, f, x: jnp.block([[Z((M, M)), e], [Z((M, M)), Z((M, M))]]) @ x, 0.25),
 }
 
 

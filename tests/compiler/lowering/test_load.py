@@ -1,0 +1,20 @@
+"""Loading long functions: compiled in parts, they are what they would be in one."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import xlathe as xl
+from xlathe.compiler.lowering.load import MAX_LINES
+
+
+def test_a_long_derivative_rule():
+    x = jnp.eye(6) * 2 + 0.1
+    program = xl.compile(jnp.linalg.det)
+    source = program.trace(x).as_text("python")
+    assert max(len(part.splitlines()) for part in source.split("\n\n\n")) > MAX_LINES
+    np.testing.assert_allclose(
+        jax.grad(program)(x), jax.grad(jnp.linalg.det)(x), rtol=1e-4, atol=1e-4
+    )
