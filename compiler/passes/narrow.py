@@ -193,22 +193,18 @@ class _Demands:
             log_miss(Miss(f"part of a {_NOUNS[item.operation]}", reason, item))
 
     def whole_seconds(self, item: Node) -> float:
-        cost = graph_cost(alone(item))
-        return self.target.seconds(cost.flops, cost.bytes)
+        return _seconds(alone(item), self.target)
 
     def seconds(self, item: Node, chosen: Plan, made: Graph) -> float:
         """The time that a part takes, with the cuts of the operands."""
         if item.operation not in _NOUNS:
             return 0.0
-        cost = graph_cost(made)
         cuts = [
             type_.nbytes
             for type_, view in zip(made.parameter_types, chosen.views, strict=True)
             if view is not None and item.operation in _COPYING
         ]
-        return self.target.seconds(cost.flops, cost.bytes) + sum(
-            self.target.seconds(0, 2 * size) for size in cuts
-        )
+        return _seconds(made, self.target) + sum(self.target.seconds(0, 2 * size) for size in cuts)
 
     def settle(self) -> None:
         """Keep the parts that save something, in their node or below it."""
@@ -248,6 +244,24 @@ class _Demands:
         for source, view in zip(item.inputs, views, strict=True):
             if view is None:
                 whole.add(source)
+
+
+def _seconds(graph: Graph, target: Target) -> float:
+    """The time that a node takes, or a part of one."""
+    cost = graph_cost(graph)
+    patches = 0.0
+    if target.platform == "cpu":
+        # XLA copies the patches that a kernel meets on CPU, and that takes most of the time.
+        patches = sum(
+            2.0 * item.type.nbytes * item.inputs[1].type.size / _channels(item) ** 2
+            for item in graph.nodes
+            if item.operation == "conv_general_dilated"
+        )
+    return target.seconds(cost.flops, cost.bytes + patches)
+
+
+def _channels(item: Node) -> int:
+    return max(1, item.inputs[1].type.shape[item["dimension_numbers"].rhs_spec[0]])
 
 
 def alone(item: Node) -> Graph:

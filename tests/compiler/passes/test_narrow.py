@@ -74,6 +74,7 @@ def convolved(x: jax.Array, w: jax.Array, strides: int = 1) -> jax.Array:
 A, B = (x / 8 for x in matrices((N, N), (N, N)))
 BATCH, OTHERS = matrices((12, 32, 32), (12, 32, 32))
 IMAGES, KERNEL = matrices((8, 24, 24, 6), (3, 3, 6, 16))
+MANY = jnp.tile(KERNEL, (1, 1, 1, 32))
 LOWER = jnp.tril(A) + 2 * jnp.eye(N)
 INDEX = jnp.int32(3)
 
@@ -121,7 +122,7 @@ FIRES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], float]] = {
     "first sums": (lambda a, b: jnp.cumsum(a @ b, 0)[:3], (A, B), 10),
     "last sum": (lambda a: jnp.cumsum(jnp.tile(a, (20, 1)), 0)[-1], (A,), 0.9),
     "images": (lambda x, w: convolved(x, w)[2], (IMAGES, KERNEL), 6),
-    "channels": (lambda x, w: convolved(x, w)[..., 3:5], (IMAGES, KERNEL), 6),
+    "channels": (lambda x, w: convolved(x, w)[..., 3:5], (IMAGES[:2], MANY), 6),
     "window of images": (lambda x, w: convolved(x, w, 2)[:, 3:5, ::3], (IMAGES, KERNEL), 6),
     "corner of images": (lambda x, w: convolved(x, w)[:, :2, -2:], (IMAGES, KERNEL), 6),
     "one side": (
@@ -210,6 +211,11 @@ DECLINES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
         )[..., 2],
         (IMAGES, jnp.ones((3, 3, 1, 6))),
         "channels are grouped",
+    ),
+    "channels of few": (
+        lambda x, w: convolved(x, w)[..., 3:13],
+        (IMAGES, KERNEL),
+        "cost as much as the whole",
     ),
     "moving window of images": (
         lambda x, w, i: lax.dynamic_slice_in_dim(convolved(x, w), i, 3, 1),
