@@ -68,7 +68,8 @@ def load(degree):
     )
     X_train, X_test = prepare.fit_transform(X_train), prepare.transform(X_test)
     mean = np.mean(y_train)
-    return [array.astype(np.float32) for array in (X_train, y_train - mean, X_test, y_test - mean)]
+    arrays = X_train, np.subtract(y_train, mean), X_test, np.subtract(y_test, mean)
+    return [np.asarray(array, np.float32) for array in arrays]
 
 
 def time_side_by_side(functions, args, rounds):

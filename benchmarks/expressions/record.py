@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Literal
 
 import jax
@@ -57,7 +58,12 @@ class Expression:
 
 def half_square(f: Function) -> Function:
     """The scalar function whose gradient is measured: half the sum of the squares of `f`."""
-    return lambda *arguments: 0.5 * jnp.sum(jnp.square(f(*arguments)))
+
+    @wraps(f)
+    def loss(*arguments: jax.Array) -> jax.Array:
+        return 0.5 * jnp.sum(jnp.square(f(*arguments)))
+
+    return loss
 
 
 @dataclass(frozen=True)
