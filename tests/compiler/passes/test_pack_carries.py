@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from xlathe.compiler.passes.loop_parts import Scan
+from xlathe.compiler.loops.parts import Scan
 from xlathe.compiler.passes.pack_carries import PackCarries, bytes_a_turn
 from xlathe.compiler.targets import CPU, GPU
 
