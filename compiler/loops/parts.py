@@ -259,6 +259,15 @@ class Scan:
         """Its result at this place, final carries first."""
         return get(self.item, index) if isinstance(self.item.type, tuple) else self.item
 
+    def origins(self, place: Place, turn: str = "[t]") -> dict[Node, Origin]:
+        """The origins of its body, the parameters named as outside, slices as `xs[t]`."""
+        found = place.origins(self.body)
+        first = len(self.ports) - len(self.xs)
+        for port, name in zip(self.xs, place.names[first:], strict=True):
+            if name:
+                found[port.inner] = Origin(name=f"{name}{turn}")
+        return found
+
     def with_body(self, body: Graph) -> Scan:
         """The scan with another body of the same types."""
         item = self.item

@@ -105,17 +105,19 @@ class BatchScans:
     def _log(
         self, scan: Scan, place: Place, values: list[Node], stacks: Mapping[Node, Stacked]
     ) -> None:
-        origins = place.origins(scan.body)
         for value in values:
-            text = formula(value, {**origins, value: Origin()})
+            before, after = (
+                formula(value, {**scan.origins(place, turn), value: Origin()})
+                for turn in ("[t]", "")
+            )
             flops = sum(
                 node_flops(item) for item in reached([value]) if item not in scan.body.parameters
             )
             log_rewrite(
                 Rewrite(
                     _NAME,
-                    f"{text} in each of {scan.length} turns",
-                    f"{text} at once",
+                    f"{before} in each of {scan.length} turns",
+                    f"{after} at once",
                     scan.length * flops,
                     scan.length * flops,
                     stacks[value].node,
@@ -132,7 +134,7 @@ class _Free:
         self.varying = depending(body, [port.inner for port in scan.xs])
         carried = depending(body, [port.inner for port in scan.carries])
         self.nodes: dict[Node, None] = {}
-        self.with_products: set[Node] = set()
+        self.with_products: dict[Node, int] = {}
         for item in body.nodes:
             if item in carried or item not in self.varying:
                 continue
@@ -145,9 +147,18 @@ class _Free:
             )
             if known and can_batch(item, varies):
                 self.nodes[item] = None
-                below = any(source in self.with_products for source in item.inputs)
-                if item.operation in _PRODUCTS or below:
-                    self.with_products.add(item)
+                size = self._product_bytes(item)
+                if size:
+                    self.with_products[item] = size
+
+    def _product_bytes(self, item: Node) -> int:
+        """The bytes of the products that fused work makes a value from; 0 if from none."""
+        own = sum(type_.nbytes for type_ in item.types)
+        below = [self.with_products[s] for s in item.inputs if s in self.with_products]
+        if item.operation in _PRODUCTS or not below:
+            return own if item.operation in _PRODUCTS else 0
+        is_fused = item.operation in _SPREADING or item.operation in ELEMENTWISE
+        return min(own, sum(below)) if is_fused else own
 
     @property
     def products(self) -> list[Node]:
@@ -184,9 +195,7 @@ class _Free:
         if item.operation == "get":
             # The parts of a split, taken together, are the whole.
             return True
-        sources = [source for source in item.inputs if source in self.with_products]
-        largest = max((source.type.nbytes for source in sources), default=item.type.nbytes)
-        return item.operation in ELEMENTWISE and item.type.nbytes > largest
+        return item.operation in ELEMENTWISE and item.type.nbytes > self.with_products[item]
 
     def _without_repeats(self, found: Collection[Node]) -> list[Node]:
         """Leave out what costs next to nothing to make from another value that is taken out."""

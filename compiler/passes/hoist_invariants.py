@@ -82,7 +82,7 @@ class HoistInvariants:
         new = scan.rebuilt(
             range(len(scan.carried)), kept, consts=[Port(outer[v], v) for v in found]
         )
-        _log(place.origins(scan.body), found, scan.length, item if new is None else new.item)
+        _log(scan.origins(place), found, scan.length, item if new is None else new.item)
         results: list[Node] = []
         left = iter(range(len(item.types)))
         for index, type_ in enumerate(item.types):

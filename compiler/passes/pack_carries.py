@@ -49,7 +49,9 @@ class PackCarries:
 
     def _scan(self, item: Node, place: Place) -> Changed | None:
         scan = Scan(item)
-        if not scan.is_plain or any(type_.shape for n in scan.body.nodes for type_ in n.types):
+        if not scan.is_plain or any(
+            type_.shape for n in (*scan.body.parameters, *scan.body.nodes) for type_ in n.types
+        ):
             return None
         packed = self._alike(scan)
         if len(packed) < self.min_scalars:

@@ -126,7 +126,7 @@ class _Leaving:
         body = scan.body
         inside = [port.inner for port in (*scan.carries, *scan.xs)]
         self.varying = depending(body, inside)
-        self.slices = {port.inner for port in scan.xs}
+        self.outside = self._made_from_slices()
         sunk = {accumulator.place for accumulator in self.accumulators}
         self.core = reached(
             result for place, result in enumerate(scan.carried) if place not in sunk
@@ -157,6 +157,17 @@ class _Leaving:
         """The late values that leave the loop."""
         terms = [term for a in self.accumulators for _, term in a.terms]
         return [item for item in dict.fromkeys((*terms, *self.scan.ys)) if item in self.late]
+
+    def _made_from_slices(self) -> set[Node]:
+        """What needs no carry and no product, and so is as well made outside the loop."""
+        found = {port.inner for port in self.scan.xs}
+        for item in self.scan.body.nodes:
+            varies = [source in self.varying for source in item.inputs]
+            ready = all(s in found for s in item.inputs if s in self.varying)
+            if any(varies) and ready and item.operation not in _PRODUCTS:
+                if can_batch(item, varies):
+                    found.add(item)
+        return found
 
     def _settle(self) -> None:
         """Find the late nodes: on or above a product, read by nothing that stays."""
@@ -193,14 +204,22 @@ class _Leaving:
         inside = [item for item in reached(roots, self.varying - self.late) if item in self.late]
         for item in inside:
             for source in item.inputs:
-                if source in self.varying and source not in self.late | self.slices:
-                    found[source] = None
+                if source in self.varying and source not in self.late:
+                    base = self._base(source)
+                    if base not in self.outside:
+                        found[base] = None
         return found
+
+    def _base(self, item: Node) -> Node:
+        """What an array is arranged from: to arrange it anew outside costs nothing."""
+        while item.operation in ("transpose", "reshape") and can_batch(item, [True]):
+            item = item.inputs[0]
+        return item
 
     def _reads_known(self, item: Node) -> bool:
         """Whether a value can be made after the loop from what leaves it anyhow."""
         kept = {y for y in self.scan.ys if y not in self.late}
-        known = self.slices | set(self.boundary) | kept
+        known = self.outside | set(self.boundary) | kept
         stack, seen = [item], set()
         while stack:
             at = stack.pop()
@@ -247,7 +266,8 @@ class _Leaving:
             shared = sum(s.type.nbytes for s in item.inputs if s not in self.varying)
             varying = sum(s.type.nbytes for s in item.inputs) - shared
             made = item.type.nbytes * (1 if item in summed else turns)
-            largest = max(largest, made)
+            operands = (turns * s.type.nbytes for s in item.inputs if s in self.varying)
+            largest = max(largest, made, *operands)
             before += turns * target.seconds(flops, varying + shared + item.type.nbytes)
             after += target.seconds(turns * flops, turns * varying + shared + made)
         ys = set(self.scan.ys)
@@ -338,7 +358,7 @@ def _is_zero(item: Node) -> bool:
 
 
 def _log(scan: Scan, leaving: _Leaving, place: Place, values: Sequence[Node]) -> None:
-    origins = place.origins(scan.body)
+    origins = scan.origins(place)
     chosen = [(a.place, term, True) for a in leaving.sums for _, term in a.terms]
     places = enumerate(scan.ys, len(scan.carried))
     chosen += [(index, y, False) for index, y in places if y in leaving.late]
