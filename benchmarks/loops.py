@@ -347,7 +347,7 @@ def show(chosen: list[Case], name: str) -> None:
 
 def main() -> None:
     on_cpu = jax.default_backend() == "cpu"
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", choices=TARGETS, help="show what fires there; run nothing")
     parser.add_argument("--turns", type=int, default=64 if on_cpu else 512)
     parser.add_argument("--batch", type=int, default=8 if on_cpu else 32)

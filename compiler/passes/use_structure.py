@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +75,7 @@ class _Rewriter:
 class _Rules:
     """The rules, for the nodes of one graph."""
 
-    def __init__(self, rewriter: _Rewriter, origins: dict[Node, Origin]) -> None:
+    def __init__(self, rewriter: _Rewriter, origins: Mapping[Node, Origin]) -> None:
         self.options = rewriter.options
         self.hints = rewriter.hints
         self.shown = rewriter.shown

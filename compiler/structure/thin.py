@@ -95,7 +95,8 @@ def _vector(item: Node, product: Node) -> tuple[int, Node] | None:
     if item.operation != "broadcast_in_dim" or item.type.rank != 2 or len(item.inputs) > 1:
         return None
     source, axes = item.inputs[0], item["broadcast_dimensions"]
-    long = [axis for place, axis in enumerate(axes) if source.type.shape[place] > 1]
+    sizes: tuple[int, ...] = source.type.shape
+    long = [axis for axis, size in zip(axes, sizes, strict=True) if size > 1]
     if len(long) != 1 or source.type.size != product.type.shape[long[0]]:
         return None
     return long[0], reshaped(source, (source.type.size,))
