@@ -6,35 +6,32 @@ its order may change with the shape of the whole, so that those plans are for `r
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jax import lax
 
-from xlathe.compiler.ir import Node, constant, node
+from xlathe.compiler.ir import Node, node
 from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
+from xlathe.compiler.rules.narrowing_gathers import plan_gather
 from xlathe.compiler.rules.narrowing_products import (
     plan_convolution,
     plan_dot,
     plan_triangular_solve,
 )
 from xlathe.compiler.rules.plan import UNREAD, Plan, Planned, Planner
+from xlathe.compiler.rules.reshaping import reshaped_view
 from xlathe.compiler.rules.views import (
-    Picks,
     Range,
     Selector,
     View,
     Window,
     compose,
-    index_nodes,
     is_whole,
     mirrored,
     narrowed_shape,
     ranged,
     read,
-    scaled_window,
 )
 
 
@@ -112,30 +109,6 @@ def _broadcast(item: Node, view: View) -> Planned:
     return Plan((_whole(below),), lambda inputs: broadcast_in_dim(inputs[0], shape, axes))
 
 
-def axis_groups(
-    old: Sequence[int], new: Sequence[int]
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """The smallest groups of axes of two shapes that hold the same elements in order."""
-    groups = []
-    i = j = 0
-    while i < len(old) or j < len(new):
-        first, second = i, j
-        left = right = 1
-        while True:
-            if i < len(old) and (left <= right or j == len(new)):
-                left *= old[i]
-                i += 1
-            elif j < len(new):
-                right *= new[j]
-                j += 1
-            if left == right and i > first and j > second:
-                break
-            if i == len(old) and j == len(new):
-                break
-        groups.append((tuple(range(first, i)), tuple(range(second, j))))
-    return groups
-
-
 def _reshape(item: Node, view: View) -> Planned:
     if item["dimensions"] is not None or len(item.inputs) != 1:
         return "its shape is computed"
@@ -144,81 +117,6 @@ def _reshape(item: Node, view: View) -> Planned:
         return below
     shape = narrowed_shape(view, item.type.shape)
     return Plan((_whole(below),), lambda inputs: reshape(inputs[0], shape))
-
-
-def reshaped_view(view: View, shape: Sequence[int], other: Sequence[int]) -> View | str:
-    """The view of an array of another shape that reads the same elements in the same order."""
-    if not math.prod(shape):
-        return "it has no elements"
-    if any(part is not None and size == 1 for part, size in zip(view, shape, strict=True)):
-        return "an axis of size one is repeated"
-    result: list[Selector | None] = [None] * len(other)
-    for before, after in axis_groups(other, shape):
-        wide = [axis for axis in after if shape[axis] != 1]
-        if all(view[axis] is None for axis in wide):
-            continue
-        narrow = [axis for axis in before if other[axis] != 1]
-        if len(narrow) == 1:
-            parts = [view[axis] for axis in wide]
-            merged = parts[0] if len(wide) == 1 else _merged(parts, [shape[a] for a in wide])
-            if isinstance(merged, str):
-                return merged
-            result[narrow[0]] = merged
-        elif len(wide) == 1:
-            split = _split(view[wide[0]], [other[axis] for axis in narrow])
-            if isinstance(split, str):
-                return split
-            for axis, part in zip(narrow, split, strict=True):
-                result[axis] = part
-        else:
-            return "the reshape mixes the axes that are cut"
-    return tuple(result)
-
-
-def _merged(parts: Sequence[Selector | None], sizes: Sequence[int]) -> Selector | str | None:
-    """The elements of one axis that a view reads of the axes it is split into."""
-    reason = "the part is not one stretch of the axis before the reshape"
-    start, total = 0, math.prod(sizes)
-    inner = total
-    for place, (part, size) in enumerate(zip(parts, sizes, strict=True)):
-        inner //= size
-        if isinstance(part, Range) and part.size == 1:
-            start += part.start * inner
-            continue
-        rest = parts[place + 1 :]
-        if any(other is not None for other in rest):
-            return reason
-        if part is None:
-            return ranged(start, size * inner, 1, total)
-        if isinstance(part, Range):
-            if part.stride != 1:
-                return reason
-            return ranged(start + part.start * inner, part.size * inner, 1, total)
-        if isinstance(part, Window) and place == 0:
-            return scaled_window(part, size, inner) or reason
-        return reason
-    return ranged(start, 1, 1, total)
-
-
-def _split(part: Selector | None, sizes: Sequence[int]) -> list[Selector | None] | str:
-    """The elements of several axes that a range reads of the axis they are merged into."""
-    reason = "the part is no block of the axes before the reshape"
-    if not isinstance(part, Range) or part.stride != 1:
-        return reason
-    first = np.unravel_index(part.start, sizes)
-    last = np.unravel_index(part.limit - 1, sizes)
-    result: list[Selector | None] = []
-    for place, size in enumerate(sizes):
-        low, high = int(first[place]), int(last[place])
-        result.append(ranged(low, high - low + 1, 1, size))
-        if low != high:
-            inside = (*first[place + 1 :], *last[place + 1 :])
-            ends = [0] * (len(sizes) - place - 1) + [size - 1 for size in sizes[place + 1 :]]
-            if [int(x) for x in inside] != ends:
-                return reason
-            result += [None] * (len(sizes) - place - 1)
-            break
-    return result
 
 
 def _concatenate(item: Node, view: View) -> Planned:
@@ -381,118 +279,6 @@ def _dynamic_slice(item: Node, view: View) -> Planned:
     return Plan(views, lambda inputs: inputs[0])
 
 
-def picked_axis(numbers: Any, sizes: Sequence[int], shape: Sequence[int]) -> int | str:
-    """The one axis of which a gather picks elements, or a scatter's update takes them."""
-    if numbers.operand_batching_dims:
-        return "each element of a batch picks its own"
-    if len(numbers.start_index_map) != 1:
-        return "the positions are in several axes at once"
-    axis = int(numbers.start_index_map[0])
-    if sizes[axis] != 1:
-        return "stretches are picked, not elements"
-    if [*sizes[:axis], *sizes[axis + 1 :]] != [*shape[:axis], *shape[axis + 1 :]]:
-        return "a part of the other axes is read as well"
-    return axis
-
-
-def _gather(item: Node, view: View) -> Planned:
-    source, index = item.inputs
-    numbers, mode = item["dimension_numbers"], item["mode"]
-    axis = picked_axis(numbers, item["slice_sizes"], source.type.shape)
-    if isinstance(axis, str):
-        return axis
-    if index.type.shape[-1] != 1 or not index.type.size:
-        return "no positions are given"
-    promised = mode == lax.GatherScatterMode.PROMISE_IN_BOUNDS
-    collapsed = axis in numbers.collapsed_slice_dims
-    offsets = [int(place) for place in numbers.offset_dims]
-    batch = [place for place in range(item.type.rank) if place not in offsets]
-    others = [i for i in range(source.type.rank) if not (collapsed and i == axis)]
-    below: list[Selector | None] = [None] * source.type.rank
-    for place, other in zip(offsets, others, strict=True):
-        if other != axis:
-            below[other] = view[place]
-    positions = index.type.shape[:-1]
-    picked = tuple(view[place] for place in batch)
-    if len(positions) != 1 and not is_whole(picked):
-        return "the positions form an array of several axes"
-    flat = _vector(index)
-    if not is_whole(picked):
-        flat = read(flat, picked)
-    below[axis] = Picks(flat, promised)
-    arranged = _arranged(item, view, axis, batch, collapsed)
-    if mode != lax.GatherScatterMode.FILL_OR_DROP:
-        return Plan((tuple(below), None), arranged)
-    if item["fill_value"] is None or index.type.dtype not in (np.int32, np.int64):
-        return "what stands for positions out of bounds is not known"
-    if any(index_nodes(picked)):
-        return "positions out of bounds are filled, and which are read is not known"
-
-    def build(inputs: Sequence[Node]) -> Node:
-        inside = is_inside(inputs[1], source.type.shape[axis])
-        inside = read(inside, picked) if not is_whole(picked) else inside
-        shape = narrowed_shape(view, item.type.shape)
-        filling = constant(np.asarray(item["fill_value"], item.type.dtype), item.type.weak)
-        return make(
-            "select_n",
-            broadcast_in_dim(inside, shape, tuple(batch)),
-            broadcast_in_dim(filling, shape, ()),
-            arranged(inputs),
-        )
-
-    return Plan((tuple(below), None), build)
-
-
-def _vector(index: Node) -> Node:
-    """The positions of a gather as a vector; they end in an axis of size one."""
-    source = index.inputs[0] if index.operation == "broadcast_in_dim" else index
-    positions = index.type.shape[:-1]
-    if source.type.shape == positions and len(positions) == 1:
-        if index["broadcast_dimensions"] == (0,):
-            return source
-    return reshape(index, (math.prod(positions),))
-
-
-def is_inside(index: Node, dimension: int) -> Node:
-    """Which of the positions of a gather are positions of the axis."""
-    index = reshape(index, index.type.shape[:-1])
-    low = constant(np.asarray(0, index.type.dtype))
-    high = constant(np.asarray(dimension, index.type.dtype))
-    return make("and", make("ge", index, low), make("lt", index, high))
-
-
-def _arranged(
-    item: Node, view: View, axis: int, batch: Sequence[int], collapsed: bool
-) -> Callable[[Sequence[Node]], Node]:
-    """What brings the picked elements, which stand on their axis, into the gather's layout."""
-    shape = narrowed_shape(view, item.type.shape)
-
-    def build(inputs: Sequence[Node]) -> Node:
-        source = inputs[0]
-        if not collapsed:
-            source = reshape(source, (*source.type.shape, 1))
-            order = list(range(source.type.rank))
-            order[axis], order[-1] = order[-1], axis
-            source = make("transpose", source, permutation=tuple(order))
-            moved = source.type.rank - 1
-        else:
-            moved = axis
-        rest = iter(i for i in range(source.type.rank) if i != moved)
-        wanted: list[int] = []
-        for place in range(item.type.rank):
-            if place not in batch:
-                wanted.append(next(rest))
-            elif place == batch[0]:
-                wanted.append(moved)
-        if not batch:
-            wanted.append(moved)
-        if wanted != sorted(wanted):
-            source = make("transpose", source, permutation=tuple(wanted))
-        return source if source.type.shape == shape else reshape(source, shape)
-
-    return build
-
-
 _ELEMENTWISE = (
     "abs acos acosh add and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz "
     "complex conj convert_element_type copy cos cosh digamma div eq erf erf_inv erfc exp exp2 "
@@ -518,7 +304,7 @@ _PLANNERS: dict[str, Planner] = {
     "pad": _pad,
     "slice": _slice,
     "dynamic_slice": _dynamic_slice,
-    "gather": _gather,
+    "gather": plan_gather,
     "dot_general": plan_dot,
     "conv_general_dilated": plan_convolution,
     "triangular_solve": plan_triangular_solve,

@@ -16,7 +16,8 @@ from jax import lax
 from xlathe.compiler.ir import Node, constant, node
 from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
 from xlathe.compiler.rules.arithmetic import known_scalar
-from xlathe.compiler.rules.narrowing import is_inside, reshaped_view
+from xlathe.compiler.rules.narrowing_gathers import is_inside
+from xlathe.compiler.rules.reshaping import reshaped_view
 from xlathe.compiler.rules.shadows import Shadow, stretched
 from xlathe.compiler.rules.views import (
     Picks,

@@ -11,7 +11,7 @@ import numpy as np
 from xlathe.compiler.ir import Node, constant, node
 from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
 from xlathe.compiler.rules.arithmetic import known_scalar
-from xlathe.compiler.rules.narrowing import axis_groups
+from xlathe.compiler.rules.reshaping import axis_groups
 from xlathe.compiler.rules.rule import Declined, Outcome, Rule
 
 REDUCTIONS = ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or")
