@@ -32,6 +32,7 @@ class _Formula:
     def __init__(self, origins: Mapping[Node, Origin], leaves: Collection[Node]) -> None:
         self.origins = origins
         self.leaves = leaves
+        self.known: dict[tuple[Node, int], Expression] = {}
 
     def operand(self, item: Node, depth: int, level: int) -> str:
         text, own = self.expression(item, depth)
@@ -49,7 +50,10 @@ class _Formula:
             return Expression(f"{scalar.value.item():.4g}")
         if depth > _MAX_DEPTH or (item in self.leaves and not is_root):
             return Expression("…" if depth > _MAX_DEPTH else f"{item.operation}(…)")
-        return self.written(item, depth + 1)
+        found = self.known.get((item, depth))
+        if found is None:
+            found = self.known[item, depth] = self.written(item, depth + 1)
+        return found
 
     def written(self, item: Node, depth: int) -> Expression:
         inputs = item.inputs
@@ -86,10 +90,9 @@ class _Formula:
                 )
             ]
             return Expression(f"{self.operand(inputs[0], depth, ATOM)}[{', '.join(ranges)}]")
-        if item.operation in ("broadcast_in_dim", "reshape", "convert_element_type", "square"):
-            text, level = self.expression(inputs[0], depth)
-            if item.operation != "square":
-                return Expression(text, level)
+        if item.operation in ("broadcast_in_dim", "reshape", "convert_element_type"):
+            return self.expression(inputs[0], depth)
+        if item.operation == "square":
             return Expression(f"{self.operand(inputs[0], depth, ATOM)}**2", UNARY)
         if item.operation == "dot_general":
             return self.product(item, depth)
