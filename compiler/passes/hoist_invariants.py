@@ -33,7 +33,10 @@ from xlathe.compiler.rules.rule import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target, current_target
 
 _NAME = "the same in every turn"
-_FREE = frozenset(["parameter", "constant", "broadcast_in_dim", "reshape", "squeeze", "iota"])
+_FREE = frozenset(
+    # A transposed copy beside the array would have to be read as well; products read either way.
+    "parameter constant broadcast_in_dim reshape squeeze iota transpose".split()
+)
 
 
 @dataclass(frozen=True)
