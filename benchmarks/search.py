@@ -108,7 +108,7 @@ def seconds_of_passes(program: Callable[..., Any], arguments: list[Any]) -> tupl
 def measure_search() -> dict[str, tuple[float, float]]:
     """Print how long the passes take; return what is judged."""
     per_region = count_nodes(capture(*unpacked(many_regions(100))).graph) / 100
-    most = int(1.1 * NODES / per_region)
+    most = int(1.15 * NODES / per_region)
     counts = [most // 8, most // 4, most // 2, most]
     rows, seconds = [], {}
     for count in counts:

@@ -1,17 +1,14 @@
 """Structure that the program shows, and structure that `xl.assume` tells of."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jax import lax
 from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-import xlathe as xl
+from xlathe import assume
 
 from .record import Expression
 
 RIGHT_SIDES = 4
-assume: Any = getattr(xl, "assume", lambda value, *_: value)
 
 
 def gram(A, levels=2):
