@@ -92,7 +92,7 @@ def _outer(
 
 def _vector(item: Node, product: Node) -> tuple[int, Node] | None:
     """The one axis along which a factor of a multiplication differs, and its entries there."""
-    if item.operation != "broadcast_in_dim" or item.type.rank != 2 or len(item.inputs) > 1:
+    if item.operation != "broadcast_in_dim" or item.type.rank != 2 or len(item.inputs) != 1:
         return None
     source, axes = item.inputs[0], item["broadcast_dimensions"]
     sizes: tuple[int, ...] = source.type.shape
