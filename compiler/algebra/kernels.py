@@ -46,7 +46,7 @@ def _sums_nothing(item: Node) -> bool:
 
 
 def work(roots: Iterable[Node], leaves: Collection[Node], target: Target) -> Work:
-    """Estimate what it costs to compute some nodes from others."""
+    """Estimate what it costs to compute some nodes from others, roots among those or not."""
     return _Estimate(leaves, target).of(tuple(roots))
 
 
@@ -65,7 +65,7 @@ class _Estimate:
         counted: set[Node] = set()
         while pending:
             item = pending.pop()
-            if self.is_leaf(item):
+            if not item.inputs:
                 continue
             inside, sources = self.kernel(item)
             own = 0.0

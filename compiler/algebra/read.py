@@ -48,19 +48,22 @@ class Reader:
         self._precision: tuple[Any, ...] = ()
         self._known: dict[Node, Product] = {}
 
+    def root(self, item: Node) -> Product:
+        """A node as a product of others, even if those others see it as a leaf."""
+        scale = known_number(item)
+        if scale is not None:
+            return ones(item.type.shape, scale)
+        return self._read(item) if is_linear(item) else of_node(item)
+
     def product(self, item: Node) -> Product:
         """The node as a product of leaves and sums of products of leaves."""
         known = self._known.get(item)
         if known is None:
-            known = self._known[item] = self._read(item)
+            known = of_node(item) if item in self.leaves else self.root(item)
+            self._known[item] = known
         return known
 
     def _read(self, item: Node) -> Product:
-        scale = known_number(item)
-        if scale is not None:
-            return ones(item.type.shape, scale)
-        if item in self.leaves or not is_linear(item):
-            return of_node(item)
         return getattr(self, f"_{item.operation}")(item) or of_node(item)
 
     def _operand(self, item: Node) -> Product:

@@ -16,6 +16,7 @@ from xlathe.compiler.algebra.terms import (
     distributions,
     factorings,
     inline,
+    is_contraction,
     of_sum,
 )
 from xlathe.compiler.algebra.write import OutOfRange, Writer
@@ -49,7 +50,7 @@ def best_form(
 
     Args:
         roots: the nodes.
-        leaves: the nodes that they are to be computed from.
+        leaves: the nodes that they are to be computed from; roots may be among them.
         target: the device whose rates decide.
         finite: whether products with known zeros may be left out.
 
@@ -57,7 +58,7 @@ def best_form(
         The best form found; None where a node is too large to search, or none fits its type.
     """
     reader = Reader(leaves, finite)
-    terms = tuple(_flattened(reader.product(root)) for root in roots)
+    terms = tuple(_flattened(reader.root(root)) for root in roots)
     if any(_count(term) > _MAX_FACTORS for term in terms):
         return None
     trial = _Trial(roots, leaves, target)
@@ -152,6 +153,9 @@ def _product_attributes(roots: Sequence[Node], leaves: Collection[Node]) -> tupl
 
 def _neighbours(terms: Sequence[Product]) -> Iterator[tuple[Product, ...]]:
     """The forms one step away: a sum multiplied out, or a common factor taken out."""
+    # What several products share must leave all of them before it is saved.
+    for shared in dict.fromkeys(value for term in terms for value in _sums_in_products(term)):
+        yield tuple(_flattened(_multiplied_out(term, shared)) for term in terms)
     count = 0
     for number, term in enumerate(terms):
         for changed in _steps(term):
@@ -159,6 +163,31 @@ def _neighbours(terms: Sequence[Product]) -> Iterator[tuple[Product, ...]]:
             count += 1
             if count >= _MAX_NEIGHBOURS:
                 return
+
+
+def _sums_in_products(term: Product) -> Iterator[Sum]:
+    """The sums among a product's factors, and among those of the products in them."""
+    for factor in term.factors:
+        if isinstance(factor.value, Sum):
+            if as_sum(term) is None and any(map(is_contraction, factor.value.terms)):
+                yield factor.value
+            for inner in factor.value.terms:
+                yield from _sums_in_products(inner)
+
+
+def _multiplied_out(term: Product, sum_: Sum) -> Product:
+    """A product with one sum multiplied out wherever it stands."""
+    for place, factor in enumerate(term.factors):
+        if factor.value == sum_ and as_sum(term) is None:
+            terms = [_multiplied_out(inline(term, place, t), sum_) for t in sum_.terms]
+            return of_sum(terms)
+        if isinstance(factor.value, Sum):
+            inner = tuple(_multiplied_out(t, sum_) for t in factor.value.terms)
+            if inner != factor.value.terms:
+                factors = list(term.factors)
+                factors[place] = Factor(Sum(inner), factor.indices)
+                return _multiplied_out(replace(term, factors=tuple(factors)), sum_)
+    return term
 
 
 def _steps(term: Product) -> Iterator[Product]:

@@ -24,6 +24,7 @@ from xlathe.compiler.targets import CPU, Target
 _MARGIN = 0.9
 _MAX_ROOTS = 6
 _MAX_REGION = 60
+_MAX_SWEEPS = 4
 _STATIC = frozenset(
     "add broadcast_in_dim concatenate constant convert_element_type eq iota reshape".split()
 )
@@ -134,9 +135,15 @@ class _Reordering:
             group = self.solved((root,))
             if group is not None:
                 self.enter(group)
-        for root in reversed(roots):
-            if root in self.group_of and len(self.readers[root]) > 1:
-                self.dissolve(root)
+        shared = [root for root in reversed(roots) if len(self.readers[root]) > 1]
+        for _ in range(_MAX_SWEEPS):
+            # What one shared value is made of may make the next one worth dissolving.
+            before = len(self.dissolved)
+            for root in shared:
+                if root in self.group_of and root not in self.dissolved:
+                    self.dissolve(root)
+            if len(self.dissolved) == before:
+                break
         replaced: dict[Node, Node] = {}
         for group in {id(group): group for group in self.group_of.values()}.values():
             if group.nodes != group.roots:
@@ -173,9 +180,11 @@ class _Reordering:
         is_product = any(map(_is_product, inside))
         contracts = any(item.operation in ("dot_general", "reduce_sum") for item in inside)
         has_choice = _has_choice(inside)
-        if not has_choice and not (is_product and len(roots) == 1):
+        if not has_choice and not ((is_product or contracts) and len(roots) == 1):
             return None
-        abstract = _abstract(roots, leaves)
+        # A root that is not dissolved is computed once, and the other roots read it.
+        once = tuple(root for root in roots if root not in self.dissolved)
+        abstract = _abstract(roots, leaves, once)
         before = _cost_of(*abstract, self.options.target)
         group = _Group(roots, leaves, roots, before, before, is_product, contracts)
         if not has_choice:
@@ -206,18 +215,16 @@ class _Reordering:
         own = self.group_of[item]
         if not own.is_product:
             return
-        reading = self.readers_of(item)
-        if not any(group.contracts for group in reading):
+        groups = [own, *(group for group in self.readers_of(item) if group is not own)]
+        if not any(group.contracts for group in groups if len(group.roots) > 1 or group is not own):
             return
-        groups = [own, *(group for group in reading if group is not own)]
-        is_kept = None in self.readers[item]
-        roots = tuple(
-            root for group in groups for root in group.roots if root is not item or is_kept
-        )
-        if not reading or len(roots) > _MAX_ROOTS:
+        roots = tuple(root for group in groups for root in group.roots if root is not item)
+        if not roots or len(roots) >= _MAX_ROOTS:
             return
         self.dissolved.add(item)
-        merged = self.solved(roots) if is_kept or self.reads_all(item, roots) else None
+        if None in self.readers[item] or not self.reads_all(item, roots):
+            roots = (item, *roots)
+        merged = self.solved(roots)
         before = [
             Work(sum(cost.flops for cost in costs), sum(cost.seconds for cost in costs))
             for costs in ([g.cost for g in groups], [g.before for g in groups])
@@ -225,7 +232,8 @@ class _Reordering:
         if merged is None or not _pays(merged.cost, before[0]):
             self.dissolved.discard(item)
             return
-        del self.group_of[item]
+        if item not in roots:
+            del self.group_of[item]
         self.enter(replace(merged, before=before[1]))
 
     def reads_all(self, item: Node, roots: Sequence[Node]) -> bool:
@@ -293,11 +301,12 @@ def _pays(new: Work, old: Work) -> bool:
 
 
 def _abstract(
-    roots: tuple[Node, ...], leaves: tuple[Node, ...]
+    roots: tuple[Node, ...], leaves: tuple[Node, ...], once: tuple[Node, ...]
 ) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-    """The same nodes over parameters in place of the leaves: regions of one form become equal."""
+    """The same roots over parameters, so that regions of one form are equal, and their leaves."""
     stand_ins = tuple(parameter(number, leaf.type) for number, leaf in enumerate(leaves))
-    return _over(roots, dict(zip(leaves, stand_ins, strict=True))), stand_ins
+    over = _over((*roots, *once), dict(zip(leaves, stand_ins, strict=True)))
+    return over[: len(roots)], (*stand_ins, *over[len(roots) :])
 
 
 def _concrete(nodes: tuple[Node, ...], leaves: tuple[Node, ...]) -> tuple[Node, ...]:

@@ -211,6 +211,27 @@ def test_gradients_inside_gain_too(name: str, target: Any):
     assert graph_cost(after).flops < graph_cost(before).flops
 
 
+CHEAP_GRADIENTS: dict[str, Callable[..., Any]] = {
+    "chain": lambda A, B, C, v: jnp.sin(A @ B @ C @ v).sum(),
+    "powers": lambda A, v: jnp.sin(A @ A @ A @ v).sum(),
+    "projection": lambda A, B, x: jnp.sin((A - B.T @ B) @ x).sum(),
+    "diagonal and outer product": lambda d, v, x, y: jnp.sin(
+        (jnp.diag(d) + jnp.outer(v, y)) @ x
+    ).sum(),
+}
+
+
+@pytest.mark.parametrize("name", CHEAP_GRADIENTS)
+def test_what_gradients_share_is_dissolved_step_by_step(name: str):
+    function = CHEAP_GRADIENTS[name]
+    arguments = operands(function)
+    gradient = jax.grad(function, argnums=tuple(range(len(arguments))))
+    before, after, _ = rewritten(gradient, *arguments, finite=True)
+    assert graph_cost(before).flops > 2 * N**2
+    # No product of two matrices is left.
+    assert graph_cost(after).flops < 40 * N**2
+
+
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients_are_the_same_inside_and_outside(name: str):
     function = GRADIENTS[name]
