@@ -163,6 +163,7 @@ def _loops(numerics: Numerics, target: Target) -> tuple[Step, ...]:
 
 def _last(target: Target) -> tuple[Step, ...]:
     return (
+        Step(FoldConstants(), "again: new forms hold more that is known", again=True),
         Step(Simplify(), "again, over what the new forms brought", again=True),
         Step(DropAssumptions(), "when no rule asks any more what the user said"),
         Step(PackCarries(target), "once it is settled what loops carry"),

@@ -4,6 +4,8 @@ import re
 import runpy
 from pathlib import Path
 
+import jax
+
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
@@ -13,7 +15,7 @@ def blocks() -> list[str]:
 
 
 def test_the_printed_program_is_the_one_that_runs(tmp_path: Path) -> None:
-    example, _, printed = blocks()
+    example, _, _, printed = blocks()
     path = tmp_path / "model.py"
     path.write_text(example)
     variables = runpy.run_path(str(path))
@@ -21,3 +23,16 @@ def test_the_printed_program_is_the_one_that_runs(tmp_path: Path) -> None:
     text = traced.as_text("python").replace(str(path), "/home/you/model.py")
     assert text == printed
     assert variables["probabilities"].shape == (32, 4)
+
+
+def test_the_formula_becomes_what_is_said(tmp_path: Path) -> None:
+    _, formula, *_ = blocks()
+    path = tmp_path / "formula.py"
+    path.write_text(f"import jax.numpy as jnp\nimport xlathe as xl\n\n{formula}")
+    update = runpy.run_path(str(path))["update"]
+    matrix = jax.ShapeDtypeStruct((300, 300), "float32")
+    vector = jax.ShapeDtypeStruct((300,), "float32")
+    ((_, after),) = re.findall(
+        r"(\(A - .*) {2}-> {2}(.*)", update.trace(matrix, matrix, vector).explain()
+    )
+    assert after == "A @ x - H @ x @ H"

@@ -145,7 +145,7 @@ def _product_attributes(roots: Sequence[Node], leaves: Collection[Node]) -> tupl
         if item.operation == "dot_general":
             return item["precision"], item["preferred_element_type"]
         for source in item.inputs:
-            if source not in seen and item not in leaves:
+            if source not in seen and source not in leaves:
                 seen.add(source)
                 stack.append(source)
     return None, None

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from xlathe.compiler.ir import Graph
 from xlathe.compiler.passes.everywhere import rewrite_everywhere
-from xlathe.compiler.rules import FORMS, RuleSet
+from xlathe.compiler.rules import FORMS, INTERVALS, RuleSet
 
-_RULES = RuleSet(FORMS)
+_RULES = RuleSet((*FORMS, *INTERVALS))
 
 
 @dataclass(frozen=True)
 class Normalise:
-    """Rewrite each construct to the one form that later rules look for."""
+    """Rewrite each construct to the one form that later rules look for, and settle comparisons."""
 
     def __call__(self, graph: Graph) -> Graph:
         """Normalise the graph and the graphs nested in it."""

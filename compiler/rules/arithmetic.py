@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from xlathe.compiler.ir import Node, constant, node
-from xlathe.compiler.ops.build import broadcast_in_dim
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.rules.rule import Declined, Outcome, Rule
 
@@ -149,22 +148,6 @@ def _boolean(identity: bool) -> Callable[[Node], Outcome]:
     return apply
 
 
-def _compare_positions(item: Node) -> Outcome:
-    """What every element of an iota is compared to lies outside of its range."""
-    left, right = item.inputs
-    positions = left
-    while positions.operation == "broadcast_in_dim":
-        positions = positions.inputs[0]
-    bound = known_scalar(right)
-    if positions.operation != "iota" or bound is None or bound.dtype.kind not in "iu":
-        return None
-    size = positions["shape"][positions["dimension"]]
-    if int(bound) <= 0 or int(bound) >= size:
-        known = constant(np.asarray((item.operation == "lt") == (int(bound) >= size)))
-        return broadcast_in_dim(known, item.type.shape, ()) if item.type.shape else known
-    return None
-
-
 def _power_one(item: Node) -> Outcome:
     return _if_same_type(item, item.inputs[0]) if item["y"] == 1 else None
 
@@ -197,7 +180,6 @@ ARITHMETIC = (
     Rule("extreme of itself", "max(x, x) -> x", ("max", "min"), _same_inputs),
     Rule("and with a known side", "x & True -> x", ("and",), _boolean(True)),
     Rule("or with a known side", "x | False -> x", ("or",), _boolean(False)),
-    Rule("position in range", "iota < 0 -> False", ("lt", "ge"), _compare_positions),
     Rule("first power", "x ** 1 -> x", ("integer_pow",), _power_one),
     Rule(
         "known choice", "where(True, x, y) -> x; where(c, True, False) -> c", ("select_n",), _select

@@ -74,16 +74,6 @@ def weak_cast(x: Node) -> Node:
     return cast(x, x.type.dtype.name, True)
 
 
-def positions(size: int) -> Node:
-    attributes = {
-        "dtype": np.dtype(np.int32),
-        "shape": (size,),
-        "dimension": 0,
-        "sharding": None,
-    }
-    return node("iota", (), make_type((size,), np.dtype(np.int32)), attributes)
-
-
 def power(x: Node, y: int) -> Node:
     return make("integer_pow", x, y=y)
 
@@ -219,26 +209,6 @@ ARITHMETIC_CASES = [
         "would have to",
     ),
     leaves("minimum with the greatest", "f32[9]", lambda x: two("min", x, number(3e38))),
-    fires(
-        "position in range",
-        "i32",
-        lambda x: two("lt", positions(4), number(0, "int32")),
-        lambda x: full(False, (4,), "bool"),
-    ),
-    fires(
-        "position in range",
-        "i32",
-        lambda x: two("ge", positions(4), number(4, "int32")),
-        lambda x: full(False, (4,), "bool"),
-    ),
-    fires(
-        "position in range",
-        "i32",
-        lambda x: two("lt", positions(4), number(4, "int32")),
-        lambda x: full(True, (4,), "bool"),
-    ),
-    leaves("position in range", "i32", lambda x: two("lt", positions(4), number(3, "int32"))),
-    leaves("position in range", "i32", lambda x: two("lt", positions(4), x)),
     fires("extreme of itself", "f32[9]", lambda x: two("max", x, x), same),
     fires("extreme of itself", "i32[9]", lambda x: two("min", x, x), same),
     leaves("extreme of itself", "f32[9]; f32[9]", lambda x, y: two("max", x, y)),
