@@ -6,7 +6,8 @@ sustained rates, not data-sheet peaks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
 import jax
 
@@ -21,6 +22,7 @@ class Target:
         flops: floating point operations a second in large float32 matrix products.
         bandwidth: bytes a second to and from memory.
         launch: seconds that starting one kernel costs.
+        cores: processor cores, where it is a CPU: with many, small products keep few of them busy.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Target:
     flops: float
     bandwidth: float
     launch: float
+    cores: int = 2
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
         """Estimate the time of work that does so many operations and moves so many bytes."""
@@ -46,4 +49,5 @@ _BY_PLATFORM = {target.platform: target for target in TARGETS.values()}
 
 def current_target() -> Target:
     """The kind of device that JAX runs on by default; of one not known, that of a GPU."""
-    return _BY_PLATFORM.get(jax.default_backend(), GPU)
+    found = _BY_PLATFORM.get(jax.default_backend(), GPU)
+    return replace(CPU, cores=os.cpu_count() or 1) if found is CPU else found

@@ -24,6 +24,7 @@ from xlathe.compiler.targets import CPU, Target
 
 _MARGIN = 0.85
 _MAX_DIAGONALS = 5
+_MAX_CORES = 4
 _MIN_STRIP = 192
 _MIN_SYMMETRIC = (1024, 256)
 
@@ -181,6 +182,8 @@ class _Splitter:
         left, right = item.inputs
         (left_axes, right_axes), (batch, _) = item["dimension_numbers"]
         if self.target.platform != "cpu" or batch or len(left_axes) != 1 or left.type.rank != 2:
+            return None
+        if self.target.cores > _MAX_CORES:
             return None
         same = left is right and left_axes == right_axes
         if not same and not (is_transpose(left, right) and left_axes != right_axes):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 """Products by diagonals, strips and blocks."""
 
 from __future__ import annotations
@@ -164,6 +166,7 @@ def test_symmetric_products_are_worth_it_for_large_ones_only():
     (rewrite,) = Improved(lambda a: a @ a.T, (a,)).rewrites
     assert rewrite.flops_after == 0.625 * rewrite.flops_before
     assert not Improved(lambda a: a @ a.T, (a,), target=GPU).rules
+    assert not Improved(lambda a: a @ a.T, (a,), target=replace(CPU, cores=16)).rules
     assert not Improved(lambda a: a @ a.T, tuple(shapes((500, 500)))).rules
 
 
