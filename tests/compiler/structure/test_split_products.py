@@ -1,8 +1,8 @@
-from dataclasses import replace
-
 """Products by diagonals, strips and blocks."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
