@@ -206,11 +206,8 @@ class Writer:
             # The kept indices stand in the order wanted, the summed ones last.
             kept = target if set(target) == found else (*batch, *a_free, *b_free)
             every = (*kept, *summed)
-            item = make(
-                "mul",
-                self._spread(a, a_indices, every, sizes),
-                self._spread(b, b_indices, every, sizes),
-            )
+            spread = [self._spread(*array, every, sizes) for array in (left, right)]
+            item = multiply(*spread)
             if summed:
                 axes = tuple(range(len(kept), len(every)))
                 item = make("reduce_sum", item, axes=axes, out_sharding=None)

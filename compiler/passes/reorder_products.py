@@ -94,6 +94,7 @@ class _Reordering:
         self.linear = {item for item in source.nodes if is_linear(item)}
         self.transparent = {item for item in self.linear if is_transparent(item)}
         self.static = _static(source)
+        self.direct = users(source)
         self.readers = self._readers()
         self.dissolved: set[Node] = set()
         self.group_of: dict[Node, _Group] = {}
@@ -101,7 +102,7 @@ class _Reordering:
 
     def _readers(self) -> dict[Node, list[Node | None]]:
         """The nodes that read each linear node, through mere layout; None for any other reader."""
-        direct = users(self.source)
+        direct = self.direct
         found: dict[Node, list[Node | None]] = {}
         outputs = set(self.source.outputs)
         for item in reversed(self.source.nodes):
@@ -127,7 +128,7 @@ class _Reordering:
 
     def graph(self) -> Graph:
         roots = [
-            item
+            self.top(item)
             for item in self.source.nodes
             if item in self.linear and item not in self.transparent and self.is_root(item)
         ]
@@ -150,6 +151,16 @@ class _Reordering:
                 replaced.update(zip(group.roots, group.nodes, strict=True))
                 self.log(group)
         return substitute(self.source, replaced) if replaced else self.source
+
+    def top(self, item: Node) -> Node:
+        """A root with the transposes and the like that only it goes through on its way out."""
+        while self.readers[item] == [None] and len(self.direct[item]) == 1:
+            (reader,) = self.direct[item]
+            if reader is item or reader not in self.transparent:
+                break
+            self.dissolved.add(item)
+            item = reader
+        return item
 
     def region(self, roots: Iterable[Node]) -> tuple[list[Node], tuple[Node, ...]]:
         """The linear nodes that roots are made of, and the leaves that those are computed from."""

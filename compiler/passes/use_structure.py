@@ -10,7 +10,7 @@ import numpy as np
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, make_type, node
 from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.build import make, multiply
 from xlathe.compiler.ops.contractions import dot_flops
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.structure.algebra import (
@@ -220,7 +220,7 @@ class _Rules:
         rank = matrix.type.rank
         logs = make("log", diagonal(factor), accuracy=None)
         total = make("reduce_sum", logs, axes=(rank - 2,), out_sharding=None)
-        twice = make("mul", total, filled(2, make_type((), matrix.type.dtype)))
+        twice = multiply(total, filled(2, make_type((), matrix.type.dtype)))
         results = (filled(1, item.types[0]), twice)
         if twice.type is not item.types[1] or results[0].type is not item.types[0]:
             return item

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from xlathe.compiler.ir import Node, constant, node
-from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
+from xlathe.compiler.ops.build import broadcast_in_dim, make, multiply, reshape
 from xlathe.compiler.rules.arithmetic import known_scalar
 from xlathe.compiler.rules.reshaping import axis_groups
 from xlathe.compiler.rules.rule import Declined, Outcome, Rule
@@ -108,7 +108,7 @@ def _of_broadcast(item: Node) -> Outcome:
         factor = _count(times, item.type.dtype)
         if factor is None:
             return Declined(f"{item.type.dtype} holds no {times}")
-        left = make("mul", left, constant(factor, left.type.weak))
+        left = multiply(left, constant(factor, left.type.weak))
     kept = [axis for axis in range(wide.type.rank) if axis not in item["axes"]]
     axes = tuple(kept.index(axis) for axis in places if axis in kept)
     return broadcast_in_dim(left, item.type.shape, axes)

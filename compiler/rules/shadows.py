@@ -13,7 +13,7 @@ from functools import reduce
 import numpy as np
 
 from xlathe.compiler.ir import Node, constant
-from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
+from xlathe.compiler.ops.build import broadcast_in_dim, make, multiply, reshape
 
 Shadow = tuple[Node, ...]
 """A sum of arrays of zeros and NaN, each of a shape that stretches to the value's own."""
@@ -71,7 +71,7 @@ class Shadows:
             parts = [self.known[source] for source in item.inputs]
             found = _shadow_of(item, parts)
         if found is None or len(found) > _MOST_TERMS:
-            return (make("mul", item, constant(np.zeros((), item.type.dtype))),)
+            return (multiply(item, constant(np.zeros((), item.type.dtype))),)
         return found
 
 

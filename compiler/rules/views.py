@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from xlathe.compiler.ir import Node, constant, node
-from xlathe.compiler.ops.build import broadcast_in_dim, make
+from xlathe.compiler.ops.build import broadcast_in_dim, make, multiply
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _moved(item: Node, scale: int, offset: int) -> Node:
     if item.is_constant and not item.type.shape:
         return whole_number(item, int(item.value) * scale + offset)
     if scale != 1:
-        item = make("mul", item, whole_number(item, scale))
+        item = multiply(item, whole_number(item, scale))
     return make("add", item, whole_number(item, offset)) if offset else item
 
 

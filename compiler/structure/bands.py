@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xlathe.compiler.ir import Node
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.build import make, multiply
 from xlathe.compiler.structure.algebra import (
     concatenated,
     diagonal,
@@ -49,7 +49,7 @@ def by_diagonals(seen: Operand, low: int, high: int) -> Node | None:
         shift = -offset if seen.flipped else offset
         first, last = max(shift, 0), size + min(shift, 0)
         part = sliced(other, axis, first, last)
-        part = make("mul", _spread(entries, part.type.shape, axes), part)
+        part = multiply(_spread(entries, part.type.shape, axes), part)
         part = padded(part, axis, max(-shift, 0), max(shift, 0))
         total = part if total is None else make("add", total, part)
     if total is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from xlathe.compiler.ir import Node
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.build import make, multiply
 from xlathe.compiler.structure.algebra import reshaped, stretched, transposed
 from xlathe.compiler.structure.systems import System
 
@@ -84,7 +84,7 @@ def _outer(
         factors = [
             stretched(solved if axis == side else vectors[axis], shape, (axis,)) for axis in (0, 1)
         ]
-        whole = make("mul", *factors)
+        whole = multiply(*factors)
         return transposed(make("neg", whole) if negative else whole, permutation)
 
     return Thin(inner, product, vectors[1 - side], finish)
