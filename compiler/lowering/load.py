@@ -79,7 +79,8 @@ def _compile_parts(
     for place in statements:
         if place - borders[-1] >= MAX_LINES:
             borders.append(place)
-    borders.append(result)
+    if borders[-1] < result:
+        borders.append(result)
     codes = []
     for first, after in itertools.pairwise(borders):
         # The condition takes a line, so that the statements may keep their indentation.

@@ -18,3 +18,10 @@ def test_a_long_derivative_rule():
     np.testing.assert_allclose(
         jax.grad(program)(x), jax.grad(jnp.linalg.det)(x), rtol=1e-4, atol=1e-4
     )
+
+
+def test_many_arguments_and_one_statement():
+    arrays = [jnp.full(3, float(i)) for i in range(8 * MAX_LINES)]
+    program = xl.compile(lambda arrays: arrays[0] + arrays[-1])
+    assert len(program.trace(arrays).as_text("python").splitlines()) > MAX_LINES
+    np.testing.assert_array_equal(program(arrays), arrays[0] + arrays[-1])
