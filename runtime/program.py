@@ -197,7 +197,8 @@ class _Optimizer:
             return self.function(*arguments, **keywords)
         function, dynamic, named = self._bound(arguments, keywords)
         leaves = jax.tree.leaves((dynamic, named))
-        traced = trace(function, *dynamic, **named)
+        with _garbage_kept():
+            traced = trace(function, *dynamic, **named)
         try:
             with _garbage_kept():
                 captured = read(traced)
@@ -263,7 +264,7 @@ class _Optimizer:
 
 @contextmanager
 def _garbage_kept() -> Iterator[None]:
-    """Hold garbage collection back: it would walk all nodes again and again, and free none."""
+    """Hold garbage collection back: it would walk all equations again and again, and free none."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
