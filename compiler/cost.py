@@ -65,11 +65,17 @@ def graph_cost(graph: Graph, _known: dict[Graph, Cost] | None = None) -> Cost:
 
 def node_flops(item: Node) -> float:
     """Estimate the floating point operations of one node, all turns of a scan included."""
-    return _node_cost(item, {}).flops
+    return _node_cost(item, {}).flops if item.holds_graphs else _own_flops(item)
+
+
+def _own_flops(item: Node) -> float:
+    operation = lookup(item.operation)
+    if operation.flops is not None:
+        return operation.flops(item)
+    return 0.0 if operation.moves_only else float(item.types[0].size)
 
 
 def _node_cost(item: Node, known: dict[Graph, Cost]) -> Cost:
-    operation = lookup(item.operation)
     if item.operation in ("parameter", "constant", "token", "get"):
         return Cost()
     bodies = [graph_cost(graph, known) for graph in _run_by(item)]
@@ -88,11 +94,7 @@ def _node_cost(item: Node, known: dict[Graph, Cost]) -> Cost:
         )
     written = sum(type_.nbytes for type_ in item.types)
     read = sum(type_.nbytes for source in item.inputs for type_ in source.types)
-    if operation.flops is not None:
-        flops = operation.flops(item)
-    else:
-        flops = 0.0 if operation.moves_only else float(item.types[0].size)
-    return Cost(flops, float(read + written))
+    return Cost(_own_flops(item), float(read + written))
 
 
 def _run_by(item: Node) -> list[Graph]:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from xlathe.compiler.ir import Node, Origin
 from xlathe.compiler.ir.graph import NO_ORIGIN
+from xlathe.compiler.ops.build import transposed
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.ops.table import ADD, ATOM, COMPARE, MULTIPLY, UNARY, Expression
-from xlathe.compiler.structure.algebra import transposed
 from xlathe.compiler.structure.systems import is_inverse, system_of
 
 _INFIX = {"add": ("+", ADD), "sub": ("-", ADD), "mul": ("*", MULTIPLY), "div": ("/", MULTIPLY)}

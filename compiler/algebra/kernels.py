@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from xlathe.compiler.cost import node_flops
 from xlathe.compiler.ir import Node
-from xlathe.compiler.ops.table import lookup
 from xlathe.compiler.targets import Target
 
 _FUSED = frozenset(
@@ -28,16 +28,6 @@ class Work:
 
     flops: float
     seconds: float
-
-
-def flops_of(item: Node) -> float:
-    """The floating point operations of one node."""
-    operation = lookup(item.operation)
-    if operation.flops is not None:
-        return operation.flops(item)
-    if operation.moves_only or item.operation in ("constant", "parameter", "iota"):
-        return 0.0
-    return float(item.type.size)
 
 
 def _sums_nothing(item: Node) -> bool:
@@ -70,7 +60,7 @@ class _Estimate:
             inside, sources = self.kernel(item)
             own = 0.0
             for member in inside:
-                cost = flops_of(member)
+                cost = node_flops(member)
                 own += cost
                 if member not in counted:
                     counted.add(member)

@@ -13,7 +13,15 @@ from opt_einsum import paths
 
 from xlathe.compiler.algebra.terms import Index, Product, Sum
 from xlathe.compiler.ir import Node, Type, constant, make_type, node
-from xlathe.compiler.ops.build import broadcast_in_dim, make, multiply, reshape
+from xlathe.compiler.ops.build import (
+    broadcast_in_dim,
+    filled,
+    iota,
+    make,
+    multiply,
+    reshape,
+    transposed,
+)
 
 _EXHAUSTIVE = 5
 _DYNAMIC = 20
@@ -53,7 +61,7 @@ class Writer:
         arrays = [array for array in arrays if array[1]]
         wanted = tuple(dict.fromkeys(i for i in term.output if term.sizes[i] != 1))
         steps = pairs([indices for _, indices in arrays], wanted, term.sizes)
-        smallest = _smallest([i for _, i in arrays], steps, wanted, term.sizes)
+        smallest = _smallest([indices for _, indices in arrays], wanted, term.sizes)
         for number, (first, second) in enumerate(steps):
             if scale is not None and smallest in (first, second):
                 item, indices = arrays[smallest]
@@ -272,27 +280,14 @@ def _axes(chosen: Sequence[Index], indices: Sequence[Index]) -> tuple[int, ...]:
 
 
 def _transposed(item: Node, indices: Sequence[Index], order: Sequence[Index]) -> Node:
-    permutation = _axes(order, indices)
-    if permutation == tuple(range(len(indices))):
-        return item
-    return make("transpose", item, permutation=permutation)
+    return transposed(item, _axes(order, indices))
 
 
 def _masked(item: Node, first: int, second: int) -> Node:
     """Zeros where two axes disagree."""
     shape = item.type.shape
-    rows, columns = (
-        node(
-            "iota",
-            (),
-            make_type(shape, np.dtype(np.int32)),
-            {"dtype": np.dtype(np.int32), "shape": shape, "dimension": axis, "sharding": None},
-        )
-        for axis in (first, second)
-    )
-    mask = make("eq", rows, columns)
-    zeros = broadcast_in_dim(constant(np.zeros((), item.type.dtype)), shape, ())
-    return make("select_n", mask, zeros, item)
+    mask = make("eq", iota(shape, first), iota(shape, second))
+    return make("select_n", mask, filled(0, make_type(shape, item.type.dtype)), item)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -338,15 +333,9 @@ def pairs(
 
 
 def _smallest(
-    inputs: Sequence[tuple[Index, ...]],
-    steps: Sequence[tuple[int, int]],
-    output: tuple[Index, ...],
-    sizes: tuple[int, ...],
+    inputs: Sequence[tuple[Index, ...]], output: tuple[Index, ...], sizes: tuple[int, ...]
 ) -> int:
-    """The place of the smallest array to scale; -1 if that is the result.
-
-    Places are those of the list at the step that uses the array first.
-    """
+    """The place of the smallest array to scale; -1 if that is the result."""
     best, size = -1, math.prod(sizes[index] for index in output)
     for place, indices in enumerate(inputs):
         own = math.prod(sizes[index] for index in indices)

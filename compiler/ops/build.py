@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from xlathe.compiler.ir.node import Node, node
+import numpy as np
+
+from xlathe.compiler.ir.node import Node, constant, node
+from xlathe.compiler.ir.types import Type
 from xlathe.compiler.ops.table import lookup
+
+_INT32 = np.dtype(np.int32)
 
 
 def make(operation: str, *inputs: Node, **attributes: Any) -> Node:
@@ -42,3 +48,68 @@ def broadcast_in_dim(
 def reshape(source: Node, shape: tuple[int, ...]) -> Node:
     """The same elements in row-major order, in another shape."""
     return make("reshape", source, new_sizes=shape, dimensions=None, sharding=None)
+
+
+def dot(
+    left: Node,
+    right: Node,
+    contracted: tuple[int, int],
+    batch: int = 0,
+    precision: object = None,
+    preferred: object = None,
+) -> Node:
+    """A product that contracts one axis of each, over leading batch axes."""
+    axes = tuple(range(batch))
+    return make(
+        "dot_general",
+        left,
+        right,
+        dimension_numbers=(((contracted[0],), (contracted[1],)), (axes, axes)),
+        precision=precision,
+        preferred_element_type=preferred,
+        out_sharding=None,
+    )
+
+
+def transposed(item: Node, permutation: Sequence[int]) -> Node:
+    """The axes in another order; the node itself if it is the same."""
+    permutation = tuple(permutation)
+    if permutation == tuple(range(item.type.rank)):
+        return item
+    if item.operation == "transpose":
+        inner = item["permutation"]
+        return transposed(item.inputs[0], [inner[axis] for axis in permutation])
+    return make("transpose", item, permutation=permutation)
+
+
+def reshaped(item: Node, shape: tuple[int, ...]) -> Node:
+    """The elements in another shape; the node itself if it is the same."""
+    return item if item.type.shape == shape else reshape(item, shape)
+
+
+def sliced(item: Node, axis: int, start: int, limit: int) -> Node:
+    """A range along one axis."""
+    shape = item.type.shape
+    if (start, limit) == (0, shape[axis]):
+        return item
+    starts, limits = [0] * len(shape), list(shape)
+    starts[axis], limits[axis] = start, limit
+    return make(
+        "slice", item, start_indices=tuple(starts), limit_indices=tuple(limits), strides=None
+    )
+
+
+def filled(value: float, type_: Type) -> Node:
+    """An array of one number."""
+    scalar = constant(np.asarray(value).astype(type_.dtype), type_.weak)
+    return broadcast_in_dim(scalar, type_.shape, ()) if type_.shape else scalar
+
+
+def concatenated(parts: Sequence[Node], axis: int) -> Node:
+    """Arrays side by side."""
+    return parts[0] if len(parts) == 1 else make("concatenate", *parts, dimension=axis)
+
+
+def iota(shape: tuple[int, ...], axis: int = 0, dtype: np.dtype = _INT32) -> Node:
+    """Each element's place along an axis."""
+    return make("iota", dtype=dtype, shape=shape, dimension=axis, sharding=None)

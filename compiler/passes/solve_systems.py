@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite, users
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.build import make, transposed
 from xlathe.compiler.ops.contractions import dot_flops
 from xlathe.compiler.passes.everywhere import holds
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
-from xlathe.compiler.structure.algebra import transposed
 from xlathe.compiler.structure.infer import Structures
 from xlathe.compiler.structure.systems import (
     LU,

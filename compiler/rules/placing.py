@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from xlathe.compiler.ir import Node, constant, node
-from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
+from xlathe.compiler.ops.build import broadcast_in_dim, iota, make, reshape
 from xlathe.compiler.rules.arithmetic import known_scalar
 from xlathe.compiler.rules.narrowing_gathers import is_inside
 from xlathe.compiler.rules.reshaping import reshaped_view
@@ -229,7 +229,7 @@ def _covered_axis(part: Selector, dimension: int) -> Node | None:
         high = make("add", low, whole_number(low, part.size))
     else:
         low, high = constant(np.int32(part.start)), constant(np.int32(part.limit))
-    places = make("iota", dtype=low.type.dtype, shape=(dimension,), dimension=0, sharding=None)
+    places = iota((dimension,), dtype=low.type.dtype)
     inside = make("and", make("ge", places, low), make("lt", places, high))
     if isinstance(part, Range) and part.stride > 1:
         offset = make("sub", places, low)

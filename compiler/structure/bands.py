@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from xlathe.compiler.ir import Node
-from xlathe.compiler.ops.build import make, multiply
-from xlathe.compiler.structure.algebra import (
-    concatenated,
-    diagonal,
-    padded,
-    sliced,
-    stretched,
-)
+from xlathe.compiler.ops.build import broadcast_in_dim, concatenated, make, multiply, sliced
+from xlathe.compiler.structure.algebra import diagonal, padded
 from xlathe.compiler.structure.facts import Facts
 from xlathe.compiler.structure.operands import Operand
 
@@ -63,7 +57,7 @@ def _spread(entries: Node, shape: tuple[int, ...], axes: tuple[int, ...]) -> Nod
     order = sorted(range(len(axes)), key=lambda place: axes[place])
     if order != list(range(len(axes))):
         entries = make("transpose", entries, permutation=tuple(order))
-    return stretched(entries, shape, tuple(sorted(axes)))
+    return broadcast_in_dim(entries, shape, tuple(sorted(axes)))
 
 
 def strips(rows: int, columns: int, facts: Facts, count: int) -> list[tuple[int, int, int, int]]:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from xlathe.compiler.ir import Node
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.build import concatenated, filled, make, sliced, transposed
 from xlathe.compiler.ops.contractions import dot_flops
-from xlathe.compiler.structure.algebra import concatenated, filled, sliced, transposed
 from xlathe.compiler.targets import Target
 
 _MAX_PRODUCTS = 16

@@ -9,9 +9,8 @@ from typing import Any
 from jax import lax
 
 from xlathe.compiler.ir import Node, array_type, make_type, node
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.build import broadcast_in_dim, filled, make, reshaped, sliced, transposed
 from xlathe.compiler.ops.elementwise import filled_scalar
-from xlathe.compiler.structure.algebra import filled, reshaped, sliced, stretched, transposed
 from xlathe.compiler.structure.bands import cast, wide
 from xlathe.compiler.structure.infer import Structures
 from xlathe.compiler.structure.masks import position
@@ -90,13 +89,13 @@ def _without_axis(index: Node, axis: int, shape: tuple[int, ...]) -> Node | None
         attributes = index.attributes
         return make("convert_element_type", inner, **attributes)
     if not index.type.shape:
-        return stretched(index, rest, ()) if rest else index
+        return broadcast_in_dim(index, rest, ()) if rest else index
     if index.operation == "broadcast_in_dim" and len(index.inputs) == 1:
         source, axes = index.inputs[0], index["broadcast_dimensions"]
         if axis not in axes:
             moved = tuple(a - (a > axis) for a in axes)
             narrow = tuple(s for a, s in enumerate(index.type.shape) if a != axis)
-            found = stretched(source, narrow, moved) if narrow else source
+            found = broadcast_in_dim(source, narrow, moved) if narrow else source
             return _widened(found, rest)
     if index.type.rank == len(shape) and index.type.shape[axis] == 1:
         narrow = tuple(s for a, s in enumerate(index.type.shape) if a != axis)
@@ -110,7 +109,7 @@ def _widened(item: Node, shape: tuple[int, ...]) -> Node | None:
         if item.operation == "broadcast_in_dim" and item.inputs[0].type is item.type:
             return item.inputs[0]
         return item
-    return stretched(item, shape, tuple(range(len(shape)))) if len(shape) else item
+    return broadcast_in_dim(item, shape, tuple(range(len(shape)))) if len(shape) else item
 
 
 def _row_of_identity(item: Node, shown: Structures) -> OneHot | None:
@@ -184,7 +183,7 @@ def taken(found: OneHot, product: Node, place: int) -> Node | None:
         "fill_value": 0 if found.mode == FILL else None,
     }
     shape = (*index.type.shape, *(other.type.shape[a] for a in free))
-    starts = stretched(index, (*index.type.shape, 1), tuple(range(rank)))
+    starts = broadcast_in_dim(index, (*index.type.shape, 1), tuple(range(rank)))
     type_ = make_type(shape, other.type.dtype, False)
     rows = node("gather", (other, starts), type_, attributes)
     own = [a for a in range(rank) if a not in index_batch]
@@ -228,7 +227,7 @@ def added(found: OneHot, product: Node, place: int) -> Node | None:
     shape = (found.size, *(other.type.shape[a] for a in free))
     zeros = filled(0, array_type(shape, updates.type.dtype))
     index = found.index
-    starts = stretched(index, (*index.type.shape, 1), tuple(range(rank)))
+    starts = broadcast_in_dim(index, (*index.type.shape, 1), tuple(range(rank)))
     total = node("scatter_add", (zeros, starts, updates), zeros.type, attributes)
     if place == 1:
         total = transposed(total, (*range(1, total.type.rank), 0))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xlathe.compiler.ir import Node
-from xlathe.compiler.structure.algebra import swapped, transposed
+from xlathe.compiler.ops.build import transposed
+from xlathe.compiler.structure.algebra import swapped
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,8 @@ from typing import NamedTuple
 from jax import lax
 
 from xlathe.compiler.ir import Graph, Node, array_type, get, node
-from xlathe.compiler.ops.build import make
-from xlathe.compiler.structure.algebra import (
-    HIGHEST,
-    diagonal,
-    dot,
-    graph,
-    iota,
-    padded,
-    reshaped,
-    stretched,
-    transposed,
-    triangular_solve,
-)
+from xlathe.compiler.ops.build import broadcast_in_dim, dot, iota, make, reshaped, transposed
+from xlathe.compiler.structure.algebra import HIGHEST, diagonal, graph, padded, triangular_solve
 from xlathe.compiler.structure.facts import Facts
 from xlathe.compiler.structure.infer import Structures
 
@@ -244,7 +233,7 @@ def _solution(method: Method, transpose: bool, consts: Sequence[Node], right: No
     rank = right.type.rank
     batch = rank - 2
     if method.name == "diagonal":
-        spread = stretched(consts[0], right.type.shape, tuple(range(rank - 1)))
+        spread = broadcast_in_dim(consts[0], right.type.shape, tuple(range(rank - 1)))
         return make("div", right, spread)
     if method.name == "orthogonal":
         axis = rank - 1 if transpose else rank - 2
@@ -290,15 +279,15 @@ def rows_taken(item: Node, order: Node) -> Node:
         "fill_value": None,
     }
     shape = order.type.shape
-    indices = stretched(order, (*shape, 1), tuple(range(len(shape))))
+    indices = broadcast_in_dim(order, (*shape, 1), tuple(range(len(shape))))
     return node("gather", (item, indices), item.type, attributes)
 
 
 def _inverse_permutation(order: Node) -> Node:
     rank = order.type.rank
-    numbers = iota(order.type.shape[-1], order.type.dtype)
+    numbers = iota(order.type.shape[-1:], dtype=order.type.dtype)
     if rank > 1:
-        numbers = stretched(numbers, order.type.shape, (rank - 1,))
+        numbers = broadcast_in_dim(numbers, order.type.shape, (rank - 1,))
     attributes = {"dimension": rank - 1, "is_stable": True, "num_keys": 1}
     both = node("sort", (order, numbers), (order.type, numbers.type), attributes)
     return get(both, 1)

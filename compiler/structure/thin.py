@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from xlathe.compiler.ir import Node
-from xlathe.compiler.ops.build import make, multiply
-from xlathe.compiler.structure.algebra import reshaped, stretched, transposed
+from xlathe.compiler.ops.build import broadcast_in_dim, make, multiply, reshaped, transposed
 from xlathe.compiler.structure.systems import System
 
 
@@ -82,7 +81,8 @@ def _outer(
     def finish(solved: Node) -> Node:
         shape = product.type.shape
         factors = [
-            stretched(solved if axis == side else vectors[axis], shape, (axis,)) for axis in (0, 1)
+            broadcast_in_dim(solved if axis == side else vectors[axis], shape, (axis,))
+            for axis in (0, 1)
         ]
         whole = multiply(*factors)
         return transposed(make("neg", whole) if negative else whole, permutation)
