@@ -104,9 +104,8 @@ class Graph:
 
         Parameters are not among them.
         """
-        return tuple(
-            node for node in schedule(self.outputs, self.origins) if node.operation != "parameter"
-        )
+        scheduled = schedule(self.outputs, self.origins)
+        return tuple([node for node in scheduled if node.operation != "parameter"])
 
     @property
     def outputs(self) -> tuple[Node, ...]:
@@ -117,10 +116,20 @@ class Graph:
         """Where a node comes from."""
         return self.origins.get(node, NO_ORIGIN)
 
+    @cached_property
+    def operations(self) -> frozenset[str]:
+        """The operations of its nodes."""
+        return frozenset([node.operation for node in self.nodes])
+
+    @cached_property
+    def holders(self) -> tuple[Node, ...]:
+        """The nodes that hold nested graphs."""
+        return tuple([node for node in self.nodes if node.holds_graphs])
+
     def subgraphs(self) -> Iterator[Graph]:
         """The graphs nested in its nodes' attributes, one level down, each once."""
         seen: set[Graph] = set()
-        for node in self.nodes:
+        for node in self.holders:
             for inner in nested(node):
                 if inner not in seen:
                     seen.add(inner)
@@ -146,16 +155,27 @@ class Graph:
 
         return collect_objects(self)  # pyright: ignore[reportArgumentType]
 
-    def with_outputs(self, results: Iterable[Node], effect: Node | None = None) -> Graph:
-        """The same parameters and names with other results."""
+    def with_outputs(
+        self,
+        results: Iterable[Node],
+        effect: Node | None = None,
+        origins: Mapping[Node, Origin] | None = None,
+    ) -> Graph:
+        """The same parameters and names with other results; and with other origins, if given."""
         return Graph(
             self.parameters,
             results,
             effect,
             name=self.name,
-            origins=self.origins,
+            origins=self.origins if origins is None else origins,
             result_names=self.result_names,
         )
+
+    def rebuilt(self, mapped: Mapping[Node, Any], origins: Mapping[Node, Origin]) -> Graph:
+        """The same parameters and names with other nodes in the place of its outputs."""
+        results = [mapped.get(item, item) for item in self.results]
+        effect = None if self.effect is None else mapped.get(self.effect, self.effect)
+        return self.with_outputs(results, effect, origins)
 
 
 def nested(node: Node) -> Iterator[Graph]:

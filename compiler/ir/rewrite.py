@@ -43,18 +43,10 @@ def rewrite(
             if origin is not None:
                 adopt(origins, new, origin if origin_of is None else origin_of(origin))
             mapped[item] = new
-    outputs = [_single(mapped.get(item, item)) for item in graph.outputs]
-    if all(new is old for new, old in zip(outputs, graph.outputs, strict=True)):
+    outputs = {item: _single(mapped.get(item, item)) for item in graph.outputs}
+    if all(new is old for old, new in outputs.items()):
         return graph
-    effect = outputs.pop() if graph.effect is not None else None
-    return Graph(
-        graph.parameters,
-        outputs,
-        effect,
-        name=graph.name,
-        origins=origins,
-        result_names=graph.result_names,
-    )
+    return graph.rebuilt(outputs, origins)
 
 
 def substitute(graph: Graph, replaced: Mapping[Node, Node]) -> Graph:
@@ -85,26 +77,14 @@ def substitute(graph: Graph, replaced: Mapping[Node, Node]) -> Graph:
         origin = graph.origins.get(item)
         if new is not item and origin is not None:
             adopt(origins, new, origin)
-    outputs = [mapped[item] for item in graph.outputs]
-    effect = outputs.pop() if graph.effect is not None else None
-    return Graph(
-        graph.parameters,
-        outputs,
-        effect,
-        name=graph.name,
-        origins=origins,
-        result_names=graph.result_names,
-    )
+    return graph.rebuilt(mapped, origins)
 
 
 def with_inputs(
     item: Node, mapped: Mapping[Node, Node | tuple[Node, ...]]
 ) -> Node | tuple[Node, ...]:
     """The node over the replacements of its inputs; the same object if none is replaced."""
-    for source in item.inputs:
-        if source in mapped:
-            break
-    else:
+    if mapped.keys().isdisjoint(item.inputs):
         return item
     inputs = tuple([mapped.get(source, source) for source in item.inputs])
     first = inputs[0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xlathe.compiler.algebra.read import LINEAR
 from xlathe.compiler.ir import Graph, Node, node
-from xlathe.compiler.passes.everywhere import holds, rewrite_everywhere
+from xlathe.compiler.passes.everywhere import rewrite_everywhere
 
 _LAYOUT = frozenset(["broadcast_in_dim", "reshape", "transpose"])
 _USED_LATE = frozenset(["lower_triangular", "upper_triangular", "tridiagonal"])
@@ -25,9 +25,8 @@ class DropAssumptions:
 
     def __call__(self, graph: Graph) -> Graph:
         """Remove the hints in the graph and the graphs nested in it."""
-        if not holds(graph, "assume"):
-            return graph
-        return rewrite_everywhere(graph, _within_products if self.from_products else _drop)
+        change = _within_products if self.from_products else _drop
+        return rewrite_everywhere(graph, change, operations=("assume",))
 
 
 def _drop(item: Node) -> Node | None:

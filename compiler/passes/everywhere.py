@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite
@@ -11,32 +11,41 @@ from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite
 def rewrite_everywhere(
     graph: Graph,
     change: Callable[[Node], Replacement],
-    known: dict[Graph, Graph] | None = None,
+    operations: Collection[str] | None = None,
 ) -> Graph:
     """Rewrite a graph and all graphs nested in it, each distinct one once.
 
-    `change` sees a node after the graphs in its attributes have been rewritten.
+    `change` sees a node after the graphs in its attributes have been rewritten, and no node of
+    graphs that hold none of the `operations`, if those are given.
     """
-    done: dict[Graph, Graph] = {} if known is None else known
+
+    def visit(inner: Graph) -> Graph:
+        if operations is not None and inner.operations.isdisjoint(operations):
+            return inner
+        return rewrite(inner, change)
+
+    return nested_first(graph, visit)
+
+
+def nested_first(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
+    """Give `change` each distinct graph once, after the graphs that are nested in it."""
+    done: dict[Graph, Graph] = {}
 
     def visit(inner: Graph) -> Graph:
         found = done.get(inner)
         if found is None:
-            found = done[inner] = rewrite(inner, deep)
+            deep = inner
+            if inner.holders:
+                deep = rewrite(inner, nested)
+            found = done[inner] = change(deep)
         return found
 
-    def deep(item: Node) -> Replacement:
-        if not item.holds_graphs:
-            return change(item)
-        new = map_subgraphs(item, visit)
-        changed = change(new)
-        if changed is None and new is not item:
-            return new
-        return changed
+    def nested(item: Node) -> Replacement:
+        return map_subgraphs(item, visit) if item.holds_graphs else None
 
     return visit(graph)
 
 
 def holds(graph: Graph, operation: str) -> bool:
     """Whether an operation stands in a graph, or in one nested in it."""
-    return any(item.operation == operation for inner in graph.walk() for item in inner.nodes)
+    return any(operation in inner.operations for inner in graph.walk())

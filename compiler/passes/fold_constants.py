@@ -76,6 +76,8 @@ _FOLDS: dict[str, _Fold] = {
     "not": _logic(np.logical_not, np.invert),
 }
 
+_FOLDED_WHEN_FILLED = frozenset([*_FOLDS, "convert_element_type"])
+
 
 def fold_node(item: Node, max_elements: int = 16) -> Node | None:
     """The constant, or array filled by one, that a node computes from known inputs; else None.
@@ -103,7 +105,7 @@ def fold_node(item: Node, max_elements: int = 16) -> Node | None:
 
 def _fold_filled(item: Node) -> Node | None:
     """Fold an elementwise operation on arrays that one known number fills each."""
-    if item.operation not in (*_FOLDS, "convert_element_type") or not item.type.is_plain:
+    if item.operation not in _FOLDED_WHEN_FILLED or not item.type.is_plain:
         return None
     scalars = [source if source.is_constant else filled_scalar(source) for source in item.inputs]
     if any(scalar is None or scalar.type.shape for scalar in scalars):

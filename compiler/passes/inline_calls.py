@@ -45,16 +45,7 @@ class _Inliner:
                         origins[new] = known._replace(name=origin.name)
         if not mapped:
             return graph
-        outputs = [mapped.get(item, item) for item in graph.outputs]
-        effect = outputs.pop() if graph.effect is not None else None
-        return Graph(
-            graph.parameters,
-            outputs,  # pyright: ignore[reportArgumentType]
-            effect,  # pyright: ignore[reportArgumentType]
-            name=graph.name,
-            origins=origins,
-            result_names=graph.result_names,
-        )
+        return graph.rebuilt(mapped, origins)
 
     def _expand(
         self, call: Node, outer: Origin, origins: dict[Node, Origin]

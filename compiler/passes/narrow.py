@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, node, parameter
-from xlathe.compiler.ir.rewrite import adopt, map_subgraphs, rewrite
+from xlathe.compiler.ir.rewrite import adopt
+from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.rules.narrowing import is_selecting, plan
 from xlathe.compiler.rules.plan import UNREAD, Plan
@@ -61,20 +62,8 @@ class Narrow:
 
     def __call__(self, graph: Graph) -> Graph:
         """Narrow the graph and the graphs nested in it."""
-        done: dict[Graph, Graph] = {}
         target = self.target or current_target()
-
-        def visit(inner: Graph) -> Graph:
-            found = done.get(inner)
-            if found is None:
-                deep = rewrite(
-                    inner,
-                    lambda item: map_subgraphs(item, visit) if item.holds_graphs else None,
-                )
-                found = done[inner] = _narrowed(deep, self.numerics, target)
-            return found
-
-        return visit(graph)
+        return nested_first(graph, lambda inner: _narrowed(inner, self.numerics, target))
 
 
 def _narrowed(graph: Graph, numerics: str, target: Target) -> Graph:
@@ -332,19 +321,10 @@ class _Builder:
         self.origins: dict[Node, Origin] = dict(graph.origins)
 
     def graph(self) -> Graph:
-        outputs = [self.value((item, None)) for item in self.source.outputs]
+        outputs = {item: self.value((item, None)) for item in self.source.outputs}
         for item in self.source.nodes:
             self.log(item)
-        effect = outputs.pop() if self.source.effect is not None else None
-        new = self.source.with_outputs(outputs, effect)
-        return Graph(
-            new.parameters,
-            new.results,
-            new.effect,
-            name=new.name,
-            origins=self.origins,
-            result_names=new.result_names,
-        )
+        return self.source.rebuilt(outputs, self.origins)
 
     def value(self, wanted: _Task) -> Node:
         stack = [wanted]

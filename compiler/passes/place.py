@@ -16,8 +16,9 @@ import numpy as np
 from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin
-from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite
+from xlathe.compiler.ir.rewrite import rewrite
 from xlathe.compiler.ops.build import make, reshape
+from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.passes.narrow import alone
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.rules.placing import (
@@ -60,24 +61,14 @@ class Place:
 
     def __call__(self, graph: Graph) -> Graph:
         """Rewrite the products in the graph and the graphs nested in it."""
-        done: dict[Graph, Graph] = {}
         target = self.target or current_target()
 
-        def visit(inner: Graph) -> Graph:
-            found = done.get(inner)
-            if found is None:
-                placer = _Placer(inner, self.numerics, target)
+        def placed(inner: Graph) -> Graph:
+            if inner.operations.isdisjoint(_SOURCES):
+                return inner
+            return rewrite(inner, _Placer(inner, self.numerics, target))
 
-                def change(item: Node) -> Node | None:
-                    if item.holds_graphs:
-                        return map_subgraphs(item, visit)
-                    return placer(item)
-
-                busy = any(i.holds_graphs or i.operation in _SOURCES for i in inner.nodes)
-                found = done[inner] = rewrite(inner, change) if busy else inner
-            return found
-
-        return visit(graph)
+        return nested_first(graph, placed)
 
 
 class _Placer:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, node
-from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, users
+from xlathe.compiler.ir.rewrite import rewrite, users
+from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.passes.narrow import alone
 from xlathe.compiler.rules import Miss, Rewrite, log_hit, log_miss, log_rewrite
 from xlathe.compiler.rules.reductions import FREE, REDUCTIONS, SHARED, is_exact
@@ -38,18 +38,12 @@ class Reduce:
 
     def __call__(self, graph: Graph) -> Graph:
         """Rewrite the reductions in the graph and the graphs nested in it."""
-        done: dict[Graph, Graph] = {}
+        return nested_first(graph, self.rewritten)
 
-        def visit(inner: Graph) -> Graph:
-            found = done.get(inner)
-            if found is None:
-                found = done[inner] = self.rewritten(inner, visit)
-            return found
-
-        return visit(graph)
-
-    def rewritten(self, graph: Graph, visit: Callable[[Graph], Graph]) -> Graph:
-        """The graph with its reductions rewritten; `visit` rewrites nested graphs."""
+    def rewritten(self, graph: Graph) -> Graph:
+        """The graph with its own reductions rewritten."""
+        if graph.operations.isdisjoint(REDUCTIONS):
+            return graph
         readers = users(graph)
         originals = iter([item for item in graph.nodes if item.operation != "get"])
         origins: dict[Node, Origin] = dict(graph.origins)
@@ -59,9 +53,7 @@ class Reduce:
         def change(item: Node) -> Node | None:
             original = next(originals)
             new = item
-            if item.holds_graphs:
-                new = map_subgraphs(item, visit)
-            elif item.operation in REDUCTIONS and item.type.is_plain:
+            if item.operation in REDUCTIONS and item.type.is_plain:
                 if self.numerics != "strict" or is_exact(item):
                     new = _better(item, shared, origins)
             if len(readers[original]) > 1:

@@ -17,7 +17,8 @@ from xlathe.compiler.algebra.search import Form, best_form
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, parameter
 from xlathe.compiler.ir.node import with_other_inputs
-from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, substitute, users
+from xlathe.compiler.ir.rewrite import substitute, users
+from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Rewrite, log_rewrite
 from xlathe.compiler.targets import CPU, Target
 
@@ -47,17 +48,7 @@ class ReorderProducts:
 
     def __call__(self, graph: Graph) -> Graph:
         """Reorder the products in the graph and the graphs nested in it."""
-        done: dict[Graph, Graph] = {}
-
-        def visit(inner: Graph) -> Graph:
-            if inner not in done:
-                deep = rewrite(
-                    inner, lambda item: map_subgraphs(item, visit) if item.holds_graphs else None
-                )
-                done[inner] = _Reordering(self, deep).graph()
-            return done[inner]
-
-        return visit(graph)
+        return nested_first(graph, lambda inner: _Reordering(self, inner).graph())
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +181,7 @@ class _Reordering:
             return None
         is_product = any(map(_is_product, inside))
         contracts = any(item.operation in ("dot_general", "reduce_sum") for item in inside)
-        has_choice = _has_choice(inside)
+        has_choice = self.has_choice(inside)
         if not has_choice and not ((is_product or contracts) and len(roots) == 1):
             return None
         # A root that is not dissolved is computed once, and the other roots read it.
@@ -209,6 +200,26 @@ class _Reordering:
             cost=form.cost,
             used_zeros=form.used_zeros,
         )
+
+    def has_choice(self, inside: Collection[Node]) -> bool:
+        """Whether there is more than one way to compute a region."""
+        counts: dict[str, int] = {}
+        for item in inside:
+            operation = item.operation
+            if operation == "dot_general" and any(map(self.repeats, item.inputs)):
+                return True
+            if operation in ("mul", "div") or item not in self.transparent:
+                counts[operation] = counts.get(operation, 0) + 1
+        products = "dot_general" in counts or ("mul" in counts and "reduce_sum" in counts)
+        return products and sum(counts.values()) > 1
+
+    def repeats(self, item: Node) -> bool:
+        """Whether an array holds the same numbers several times over."""
+        while item in self.transparent:
+            if item.operation == "broadcast_in_dim" and item.inputs[0].type.size < item.type.size:
+                return True
+            item = item.inputs[0]
+        return False
 
     def enter(self, group: _Group) -> None:
         for root in group.roots:
@@ -282,29 +293,6 @@ def _source_size(item: Node) -> int:
     while item.operation == "broadcast_in_dim":
         item = item.inputs[0]
     return item.type.size
-
-
-def _repeats(item: Node) -> bool:
-    """Whether an array holds the same numbers several times over."""
-    while is_linear(item) and is_transparent(item):
-        if item.operation == "broadcast_in_dim" and item.inputs[0].type.size < item.type.size:
-            return True
-        item = item.inputs[0]
-    return False
-
-
-def _has_choice(inside: Collection[Node]) -> bool:
-    """Whether there is more than one way to compute a region."""
-    if any(item.operation == "dot_general" and any(map(_repeats, item.inputs)) for item in inside):
-        return True
-    counts: dict[str, int] = {}
-    for item in inside:
-        if not is_transparent(item) or item.operation in ("mul", "div"):
-            counts[item.operation] = counts.get(item.operation, 0) + 1
-    products = counts.get("dot_general", 0)
-    return sum(counts.values()) > 1 and (
-        products > 0 or ("mul" in counts and "reduce_sum" in counts)
-    )
 
 
 def _pays(new: Work, old: Work) -> bool:

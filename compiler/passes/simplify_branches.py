@@ -17,7 +17,7 @@ class SimplifyBranches:
 
     def __call__(self, graph: Graph) -> Graph:
         """Simplify the branches in the graph and the graphs nested in it."""
-        return rewrite_everywhere(graph, _simplify)
+        return rewrite_everywhere(graph, _simplify, operations=("cond",))
 
 
 def _simplify(item: Node) -> Replacement:

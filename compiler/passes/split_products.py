@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin
-from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite, users
+from xlathe.compiler.ir.rewrite import Replacement, rewrite, users
 from xlathe.compiler.ops.contractions import dot_flops
+from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.structure.bands import by_diagonals, by_strips, strip_area
 from xlathe.compiler.structure.blocks import (
@@ -43,7 +44,8 @@ class SplitProducts:
 
     def __call__(self, graph: Graph) -> Graph:
         """Split the products in the graph and the graphs nested in it."""
-        return _Splitter(self).graph(graph)
+        splitter = _Splitter(self)
+        return nested_first(graph, splitter.graph)
 
 
 class _Splitter:
@@ -52,29 +54,24 @@ class _Splitter:
         self.target = options.target
         self.hints = Structures(zeros=False)
         self.shown = Structures(zeros=True)
-        self.done: dict[Graph, Graph] = {}
 
     def graph(self, graph: Graph) -> Graph:
-        found = self.done.get(graph)
-        if found is None:
-            readers = users(graph)
-            originals = iter([item for item in graph.nodes if item.operation != "get"])
+        if "dot_general" not in graph.operations:
+            return graph
+        readers = users(graph)
+        originals = iter([item for item in graph.nodes if item.operation != "get"])
 
-            def change(item: Node) -> Replacement:
-                original = next(originals)
-                if item.holds_graphs:
-                    new = map_subgraphs(item, self.graph)
-                    return None if new is item else new
-                if item.operation != "dot_general" or not _is_plain(item):
-                    return None
-                return (
-                    self._banded(item, graph.origins)
-                    or self._blocks(item, original, readers, graph.origins)
-                    or self._symmetric(item, graph.origins)
-                )
+        def change(item: Node) -> Replacement:
+            original = next(originals)
+            if item.operation != "dot_general" or not _is_plain(item):
+                return None
+            return (
+                self._banded(item, graph.origins)
+                or self._blocks(item, original, readers, graph.origins)
+                or self._symmetric(item, graph.origins)
+            )
 
-            found = self.done[graph] = rewrite(graph, change)
-        return found
+        return rewrite(graph, change)
 
     def _log(
         self,

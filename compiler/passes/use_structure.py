@@ -9,18 +9,12 @@ import numpy as np
 
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, make_type, node
-from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite
-from xlathe.compiler.ops.build import make, multiply
+from xlathe.compiler.ir.rewrite import Replacement, rewrite
+from xlathe.compiler.ops.build import broadcast_in_dim, filled, iota, make, multiply, transposed
 from xlathe.compiler.ops.contractions import dot_flops
+from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
-from xlathe.compiler.structure.algebra import (
-    diagonal,
-    filled,
-    iota,
-    stretched,
-    swapped,
-    transposed,
-)
+from xlathe.compiler.structure.algebra import diagonal, swapped
 from xlathe.compiler.structure.bands import by_diagonals
 from xlathe.compiler.structure.blocks import is_zero
 from xlathe.compiler.structure.infer import Structures
@@ -46,45 +40,41 @@ class UseStructure:
 
     def __call__(self, graph: Graph) -> Graph:
         """Rewrite the graph and the graphs nested in it."""
-        return _Rewriter(self).graph(graph)
+        hints, shown = Structures(zeros=False), Structures(zeros=True)
 
+        def rewritten(inner: Graph) -> Graph:
+            rules = _Rules(self, hints, shown, inner.origins)
+            if inner.operations.isdisjoint(rules.by_operation):
+                return inner
+            return rewrite(inner, rules)
 
-class _Rewriter:
-    def __init__(self, options: UseStructure) -> None:
-        self.options = options
-        self.hints = Structures(zeros=False)
-        self.shown = Structures(zeros=True)
-        self.done: dict[Graph, Graph] = {}
-
-    def graph(self, graph: Graph) -> Graph:
-        found = self.done.get(graph)
-        if found is None:
-            rules = _Rules(self, graph.origins)
-
-            def change(item: Node) -> Replacement:
-                if item.holds_graphs:
-                    new = rules.determinant(map_subgraphs(item, self.graph))
-                    return None if new is item else new
-                rule = rules.by_operation.get(item.operation)
-                return None if rule is None else rule(item)
-
-            found = self.done[graph] = rewrite(graph, change)
-        return found
+        return nested_first(graph, rewritten)
 
 
 class _Rules:
     """The rules, for the nodes of one graph."""
 
-    def __init__(self, rewriter: _Rewriter, origins: Mapping[Node, Origin]) -> None:
-        self.options = rewriter.options
-        self.hints = rewriter.hints
-        self.shown = rewriter.shown
+    def __init__(
+        self,
+        options: UseStructure,
+        hints: Structures,
+        shown: Structures,
+        origins: Mapping[Node, Origin],
+    ) -> None:
+        self.options = options
+        self.hints = hints
+        self.shown = shown
         self.origins = origins
         self.by_operation: dict[str, Callable[[Node], Replacement]] = {
             "transpose": self.transpose,
             "dot_general": self.product,
             "lu": self.factorise,
+            "custom_jvp": self.determinant,
         }
+
+    def __call__(self, item: Node) -> Replacement:
+        rule = self.by_operation.get(item.operation)
+        return None if rule is None else rule(item)
 
     def text(self, item: Node) -> str:
         return formula(item, self.origins)
@@ -203,18 +193,18 @@ class _Rules:
             return self.log(rule, item, new, after, flops, "finite")
         return None
 
-    def determinant(self, item: Node) -> Node:
+    def determinant(self, item: Node) -> Node | None:
         """Take the determinant of a positive definite matrix from its Cholesky factor."""
         if item.operation != "custom_jvp" or item["name"] != "_slogdet_lu":
-            return item
+            return None
         matrix = item.inputs[0]
         if len(item.inputs) != 1 or matrix.type.dtype.kind != "f" or len(item.types) != 2:
-            return item
+            return None
         if not self.hints(matrix).positive or item.types[1].rank != matrix.type.rank - 2:
-            return item
+            return None
         body: Graph = item["body"]
-        if not any(inner.operation == "lu" for inner in body.nodes):
-            return item
+        if "lu" not in body.operations:
+            return None
         (parameter,) = body.parameters
         factor = node("cholesky", (parameter,), matrix.type)
         rank = matrix.type.rank
@@ -223,7 +213,7 @@ class _Rules:
         twice = multiply(total, filled(2, make_type((), matrix.type.dtype)))
         results = (filled(1, item.types[0]), twice)
         if twice.type is not item.types[1] or results[0].type is not item.types[0]:
-            return item
+            return None
         cheaper = Graph(body.parameters, results, name=body.name)
         new = node(item.operation, item.inputs, item.type, {**item.attributes, "body": cheaper})
         size = matrix.type.shape[-1]
@@ -253,16 +243,16 @@ class _Rules:
             return None
         packed = matrix
         if facts.low > 0:
-            spread = stretched(
+            spread = broadcast_in_dim(
                 diagonal(matrix),
                 matrix.type.shape,
                 (*range(matrix.type.rank - 2), matrix.type.rank - 1),
             )
             packed = make("select_n", _on_diagonal(matrix), make("div", matrix, spread), matrix)
-        order = iota(size, np.dtype(np.int32))
+        order = iota((size,))
         shape = matrix.type.shape[:-1]
         if len(shape) > 1:
-            order = stretched(order, shape, (len(shape) - 1,))
+            order = broadcast_in_dim(order, shape, (len(shape) - 1,))
         if (packed.type, order.type, order.type) != item.type:
             return None
         flops = 2.0 / 3 * size**3 * (matrix.type.size / max(1, size**2))
@@ -301,13 +291,9 @@ def _undone(first: Operand) -> Node | None:
 def _on_diagonal(matrix: Node) -> Node:
     """A mask of the main diagonal, in the shape of a matrix."""
     shape = matrix.type.shape
-    rows, columns = (
-        make("iota", dtype=np.dtype(np.int32), shape=shape[-2:], dimension=axis, sharding=None)
-        for axis in (0, 1)
-    )
-    mask = make("eq", rows, columns)
+    mask = make("eq", iota(shape[-2:], 0), iota(shape[-2:], 1))
     rank = len(shape)
-    return stretched(mask, shape, (rank - 2, rank - 1)) if rank > 2 else mask
+    return broadcast_in_dim(mask, shape, (rank - 2, rank - 1)) if rank > 2 else mask
 
 
 def _identity(like: Node) -> Node:
