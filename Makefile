@@ -24,7 +24,7 @@ test: lint
 	$(VENV)/bin/pytest -n $(WORKERS) -m "not slow"
 
 test-slow: setup
-	$(VENV)/bin/pytest -n $(WORKERS) -m slow
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(VENV)/bin/pytest -n $(WORKERS) -m slow
 
 test-latest: $(LATEST)/test.stamp
 	$(LATEST)/bin/pytest -n $(WORKERS)
