@@ -98,7 +98,7 @@ def make_kinds(
         typed = jax.grad(half_square(typed), argnums)
         by_hand = expression.gradient or jax.grad(half_square(by_hand), argnums)
     kinds = {
-        OURS: xl.compile(typed, numerics=expression.numerics),
+        OURS: xl.compile(typed, numerics=expression.numerics_of(of_gradient)),
         HAND: jax.jit(by_hand),
         PEER: jax.jit(typed),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from xlathe.compiler.cost import graph_cost
+from xlathe.compiler.cost import graph_cost, node_flops
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, node, parameter
 from xlathe.compiler.ir.rewrite import adopt
@@ -46,6 +46,7 @@ _NOUNS = {
 
 _COPYING = ("dot_general", "conv_general_dilated", "triangular_solve")
 _LEAST_SAVING = 0.1
+_PANEL = 16
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class _Demands:
         if item.operation in _NOUNS:
             whole = self.whole_seconds(item)
             parts.saved = whole - seconds
-            if parts.saved < _LEAST_SAVING * whole:
+            if parts.saved < least_saving(item) * whole:
                 return self.declined(item, "its parts cost as much as the whole of it")
         return parts
 
@@ -182,7 +183,7 @@ class _Demands:
             log_miss(Miss(f"part of a {_NOUNS[item.operation]}", reason, item))
 
     def whole_seconds(self, item: Node) -> float:
-        return _seconds(alone(item), self.target)
+        return node_seconds(item, self.target)
 
     def seconds(self, item: Node, chosen: Plan, made: Graph) -> float:
         """The time that a part takes, with the cuts of the operands."""
@@ -235,18 +236,35 @@ class _Demands:
                 whole.add(source)
 
 
+def node_seconds(item: Node, target: Target) -> float:
+    """The time that a node takes on its own."""
+    return _seconds(alone(item), target)
+
+
 def _seconds(graph: Graph, target: Target) -> float:
     """The time that a node takes, or a part of one."""
     cost = graph_cost(graph)
-    patches = 0.0
-    if target.platform == "cpu":
-        # XLA copies the patches that a kernel meets on CPU, and that takes most of the time.
-        patches = sum(
-            2.0 * item.type.nbytes * item.inputs[1].type.size / _channels(item) ** 2
-            for item in graph.nodes
-            if item.operation == "conv_general_dilated"
-        )
-    return target.seconds(cost.flops, cost.bytes + patches)
+    if target.platform != "cpu":
+        return target.seconds(cost.flops, cost.bytes)
+    flops, patches = cost.flops, 0.0
+    for item in graph.nodes:
+        if item.operation == "conv_general_dilated":
+            # XLA copies the patches that a kernel meets on CPU, and that takes most of the time;
+            # then it multiplies panels of channels.
+            channels = _channels(item)
+            patches += 2.0 * item.type.nbytes * item.inputs[1].type.size / channels**2
+            if channels > 1:
+                flops += (-channels % _PANEL) * node_flops(item) / channels
+    return (
+        target.seconds(flops, cost.bytes)
+        if not patches
+        else (target.seconds(flops, 0) + target.seconds(0, cost.bytes + patches, 0))
+    )
+
+
+def least_saving(item: Node) -> float:
+    """The share of a node's time that a part has to save; convolutions are estimated roughly."""
+    return _LEAST_SAVING if item.operation != "conv_general_dilated" else 2.5 * _LEAST_SAVING
 
 
 def _channels(item: Node) -> int:
