@@ -142,7 +142,7 @@ def _product_attributes(roots: Sequence[Node], leaves: Collection[Node]) -> tupl
     stack, seen = list(roots), set(roots)
     while stack:
         item = stack.pop()
-        if item.operation == "dot_general":
+        if item.operation == "dot_general" and item["dimension_numbers"][0][0]:
             return item["precision"], item["preferred_element_type"]
         for source in item.inputs:
             if source not in seen and source not in leaves:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xlathe.compiler.algebra.kernels import Work, work
-from xlathe.compiler.algebra.read import is_linear, is_transparent
+from xlathe.compiler.algebra.read import DIAGONAL, is_linear, is_transparent
 from xlathe.compiler.algebra.search import Form, best_form
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, parameter
@@ -208,7 +208,7 @@ class _Reordering:
             operation = item.operation
             if operation == "dot_general" and any(map(self.repeats, item.inputs)):
                 return True
-            if operation in ("mul", "div") or item not in self.transparent:
+            if operation in ("mul", "div", *DIAGONAL) or item not in self.transparent:
                 counts[operation] = counts.get(operation, 0) + 1
         products = "dot_general" in counts or ("mul" in counts and "reduce_sum" in counts)
         return products and sum(counts.values()) > 1
