@@ -17,6 +17,7 @@ from xlathe.compiler.ir.rewrite import adopt
 from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.rules.narrowing import is_selecting, plan
+from xlathe.compiler.rules.narrowing_splits import opened
 from xlathe.compiler.rules.plan import UNREAD, Plan
 from xlathe.compiler.rules.views import (
     Picks,
@@ -64,7 +65,7 @@ class Narrow:
     def __call__(self, graph: Graph) -> Graph:
         """Narrow the graph and the graphs nested in it."""
         target = self.target or current_target()
-        return nested_first(graph, lambda inner: _narrowed(inner, self.numerics, target))
+        return nested_first(graph, lambda inner: _narrowed(opened(inner), self.numerics, target))
 
 
 def _narrowed(graph: Graph, numerics: str, target: Target) -> Graph:
