@@ -269,7 +269,7 @@ def test_the_gradient_of_a_determinant_solves_nothing():
     assert "triangular_solve" not in found.operations()
 
 
-D = jnp.abs(V) + 1
+ENTRIES = jnp.abs(V) + 1
 DIAGONAL_SOLUTIONS = {
     "left": lambda d, b: substituted(jnp.diag(d), b, lower=True),
     "transposed": lambda d, b: substituted(jnp.diag(d), b, transpose_a=True),
@@ -288,12 +288,12 @@ def substituted(a, b, **options):
 
 @pytest.mark.parametrize("function", DIAGONAL_SOLUTIONS.values(), ids=DIAGONAL_SOLUTIONS)
 def test_a_triangle_that_is_a_diagonal_divides(function):
-    found = improved(function, D, B, numerics="finite")
+    found = improved(function, ENTRIES, B, numerics="finite")
     assert "solution with a diagonal matrix" in found.rules
     assert "triangular_solve" not in found.operations()
-    assert "solution with a diagonal matrix" not in improved(function, D, B).rules
+    assert "solution with a diagonal matrix" not in improved(function, ENTRIES, B).rules
     loss = jax.grad(lambda d, b: jnp.sum(function(d, b) ** 2), (0, 1))
-    improved(loss, D, B, numerics="finite")
+    improved(loss, ENTRIES, B, numerics="finite")
 
 
 MASK = jnp.eye(N, dtype=bool)
