@@ -233,10 +233,10 @@ def is_linear(item: Node) -> bool:
 
 def is_transparent(item: Node) -> bool:
     """Whether a linear node only arranges or scales one array: computing it twice is free."""
+    if item.operation == "mul" and item.type.shape and any(not s.type.shape for s in item.inputs):
+        return True
     if item.operation in ("mul", "div"):
-        return any(known_number(s) is not None for s in item.inputs) or (
-            item.operation == "mul" and any(not s.type.shape for s in item.inputs)
-        )
+        return any(known_number(source) is not None for source in item.inputs)
     return item.operation in _LAYOUT or item.operation in DIAGONAL
 
 

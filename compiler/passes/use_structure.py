@@ -74,11 +74,14 @@ class _Rules:
             "dot_general": self.product,
             "lu": self.factorise,
             "custom_jvp": self.determinant,
-            "triangular_solve": self.substitution,
             "gather": self.gathered,
             "scatter_add": self.scattered,
-            "select_n": self.chosen,
         }
+        if self.options.finite:
+            self.by_operation |= {
+                "triangular_solve": self.substitution,
+                "select_n": self.chosen,
+            }
 
     def __call__(self, item: Node) -> Replacement:
         rule = self.by_operation.get(item.operation)
@@ -204,7 +207,7 @@ class _Rules:
     def substitution(self, item: Node) -> Node | None:
         """Write b / diag(T) for the solution with a triangle that is a diagonal."""
         matrix, right = item.inputs
-        if not self.options.finite or item["conjugate_a"] or not matrix.type.is_plain:
+        if item["conjugate_a"] or not matrix.type.is_plain:
             return None
         facts = self.shown(matrix)
         if (facts.low if item["lower"] else facts.high) > 0:
@@ -252,7 +255,7 @@ class _Rules:
 
     def chosen(self, item: Node) -> Node | None:
         """Solve for the diagonal alone where a mask leaves no more of a solution."""
-        if not self.options.finite or not item.type.is_plain or item.type.rank < 2:
+        if not item.type.is_plain or item.type.rank < 2:
             return None
         if item.type.shape[-1] != item.type.shape[-2] or not self.shown(item).is_diagonal:
             return None
