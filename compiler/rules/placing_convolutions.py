@@ -59,7 +59,7 @@ def _of_data(item: Node, core: Node, view: View) -> tuple[Node, View] | str | No
         found[target] = ranged(start, end - start + 1, 1, width)
     cut: list[Selector | None] = [None] * kernel.type.rank
     cut[numbers.rhs_spec[1]] = view[feature]
-    return _again(item, core, read(kernel, tuple(cut)), tuple(padding), tuple(found))
+    return _again(item, core, _cut(kernel, tuple(cut)), tuple(padding), tuple(found))
 
 
 def _of_kernel(item: Node, core: Node, view: View) -> tuple[Node, View] | str | None:
@@ -89,6 +89,14 @@ def _of_kernel(item: Node, core: Node, view: View) -> tuple[Node, View] | str | 
             cut[source] = ranged(start, end - start, 1, width)
         padding[place] = (max(low, 0), max(high, 0))
     return _again(item, read(data, tuple(cut)), core, tuple(padding), tuple(found))
+
+
+def _cut(kernel: Node, view: View) -> Node:
+    """A part of a kernel's channels; of one that is reversed, so that it is so right here."""
+    if kernel.operation != "rev" or any(view[axis] is not None for axis in kernel["dimensions"]):
+        return read(kernel, view)
+    inner = read(kernel.inputs[0], view)
+    return node("rev", (inner,), inner.type, kernel.attributes)
 
 
 def _again(
