@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from xlathe.compiler.ir import Node, constant, node
-from xlathe.compiler.ops.build import broadcast_in_dim, filled, iota, make, reshape
+from xlathe.compiler.ops.build import broadcast_in_dim, filled, iota, make, reshape, sliced
 from xlathe.compiler.structure.algebra import diagonal
 from xlathe.compiler.structure.infer import Structures
 from xlathe.compiler.structure.masks import on_main_diagonal
@@ -114,6 +114,39 @@ class Diagonals:
         start = constant(np.int32(place))
         return make("dynamic_update_slice", self._of(item.inputs[0], depth), value, start)
 
+    def pad(self, item: Node, depth: int) -> Node | None:
+        """That of the rows that stand in it, among the padding."""
+        source, filling = item.inputs
+        *others, (low, high, inner), columns = item["padding_config"]
+        if any(map(any, others)) or any(columns) or inner or low < 0 or high < 0:
+            return None
+        found = self._of_rows(source, low, depth)
+        if found is None:
+            return None
+        config = ((0, 0, 0),) * len(others) + ((low, high, 0),)
+        return make("pad", found, filling, padding_config=config)
+
+    def _of_rows(self, item: Node, start: int, depth: int) -> Node | None:
+        """The entries of some rows of a square matrix on its diagonal; `start` is the first row."""
+        if depth >= _MOST_DEPTH:
+            return None
+        if item.operation in _ELEMENTWISE:
+            if any(source.type.shape not in ((), item.type.shape) for source in item.inputs):
+                return None
+            inputs = [
+                self._of_rows(s, start, depth + 1) if s.type.shape else s for s in item.inputs
+            ]
+            known = tuple(source for source in inputs if source is not None)
+            if len(known) < len(inputs) or not any(source.type.shape for source in known):
+                return None
+            type_ = item.type.with_shape(item.type.shape[:-1])
+            return node(item.operation, known, type_, item.attributes)
+        whole = rows_of(item, start)
+        if whole is None:
+            return None
+        axis = item.type.rank - 2
+        return sliced(self._of(whole, depth), axis, start, start + item.type.shape[axis])
+
     def solution(self, item: Node, depth: int) -> Node | None:
         """The quotients of the diagonals, where both matrices are triangles of one side."""
         matrix, right = item.inputs
@@ -126,6 +159,24 @@ class Diagonals:
         self.solved = True
         found = self._of(right, depth)
         return found if item["unit_diagonal"] else make("div", found, self._of(matrix, depth))
+
+
+def rows_of(item: Node, start: int) -> Node | None:
+    """The square matrix of which a node is the rows from `start` on; None if it is no such."""
+    row = item.type.rank - 2
+    if item.operation == "get" and item.inputs[0].operation == "split":
+        split = item.inputs[0]
+        whole = split.inputs[0]
+        first = sum(split["sizes"][: item["index"]]) if split["axis"] == row else None
+    elif item.operation == "slice" and item["strides"] is None:
+        whole = item.inputs[0]
+        first, *others = item["start_indices"][row], *item["start_indices"][:row]
+        if any(others) or item.type.shape[:row] != whole.type.shape[:row]:
+            return None
+    else:
+        return None
+    square = whole.type.shape[-2:] == (item.type.shape[-1],) * 2
+    return whole if first == start and square and whole.type.is_plain else None
 
 
 def on_diagonal(matrix: Node) -> Node:
@@ -156,6 +207,7 @@ _RULES: dict[str, _Rule] = {
     "tile": Diagonals.tile,
     "transpose": Diagonals.transpose,
     "iota": Diagonals.iota,
+    "pad": Diagonals.pad,
     "scatter": Diagonals.scatter,
     "triangular_solve": Diagonals.solution,
 }

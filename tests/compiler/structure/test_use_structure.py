@@ -342,6 +342,17 @@ def test_the_diagonal_of_what_a_mask_chooses():
     np.testing.assert_array_equal(xl.compile(function)(with_nan), function(with_nan))
 
 
+@pytest.mark.parametrize("rows", [lambda a: jnp.split(a, [5])[1], lambda a: a[5:]])
+def test_the_diagonal_of_padded_rows(rows):
+    def function(a, low=5):
+        return jnp.diag(jnp.pad(2 * rows(jnp.sin(a)), ((low, 5 - low), (0, 0))))
+
+    found = improved(function, A)
+    assert found.rules == {"diagonal"}
+    assert [i.type.shape for i in found.graph.nodes if i.operation == "sin"] == [(N,)]
+    assert not improved(lambda a: function(a, 4), A).rules
+
+
 def test_rows_in_their_order():
     everything = lambda: jnp.arange(N)  # noqa: E731
     found = improved(lambda a: jnp.sin(a)[everything()], A)
