@@ -212,12 +212,13 @@ class Writer:
             found = {*batch, *a_free, *b_free}
             # The kept indices stand in the order wanted, the summed ones last.
             kept = target if set(target) == found else (*batch, *a_free, *b_free)
-            every = (*kept, *summed)
+            every = _least_turned((*kept, *summed), a_indices, b_indices) if summed else kept
             spread = [self._spread(*array, every, sizes) for array in (left, right)]
             item = multiply(*spread)
             if summed:
-                axes = tuple(range(len(kept), len(every)))
-                item = make("reduce_sum", item, axes=axes, out_sharding=None)
+                axes = _axes(summed, every)
+                item = make("reduce_sum", item, axes=tuple(sorted(axes)), out_sharding=None)
+                kept = tuple(index for index in every if index not in summed)
             indices = kept
         return item, indices
 
@@ -272,6 +273,18 @@ def _reads_well(left: Any, right: Any, needed: set[Index], target: tuple[Index, 
     summed = [index for index in shared if index not in needed]
     by_columns = left[1][-1:] == tuple(summed) and right[1][len(batch) :][:1] == tuple(summed)
     return 2 * (sum((batch, *frees), ()) == target) + by_columns
+
+
+def _least_turned(
+    every: tuple[Index, ...], left: tuple[Index, ...], right: tuple[Index, ...]
+) -> tuple[Index, ...]:
+    """The order of all indices for which the fewest of two arrays are transposed."""
+
+    def turned(order: tuple[Index, ...]) -> int:
+        return sum(tuple(i for i in order if i in side) != side for side in (left, right))
+
+    orders = [every, *(side for side in (left, right) if set(side) == set(every))]
+    return min(orders, key=turned)
 
 
 def _axes(chosen: Sequence[Index], indices: Sequence[Index]) -> tuple[int, ...]:

@@ -271,6 +271,12 @@ def test_gradients_read_each_matrix_as_seldom_as_by_hand(name: str):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * float(jnp.abs(other).max()))
 
 
+def test_sums_of_elementwise_products_stand_as_their_operands_do():
+    gradient = jax.grad(squares(lambda A, d: A @ jnp.diag(d)), argnums=(0, 1))
+    _, after, _ = rewritten(gradient, *operands(lambda A, d: A), finite=True)
+    assert not {item.operation for item in after.nodes} & {"transpose", "dot_general"}
+
+
 TWINS: dict[str, tuple[Callable[..., Any], str]] = {
     "a multiple": (lambda A, B: (A @ jnp.sin(B), (-3.0 * A) @ jnp.sin(B)), "A @ sin(B) * -3"),
     "a negative": (lambda A, B: (A @ jnp.sin(B), A @ -jnp.sin(B)), "-(A @ sin(B))"),
