@@ -194,7 +194,7 @@ def test_a_diagonal_that_the_program_shows_divides(function):
     found = improved(function, d, b, numerics="finite")
     assert "solve with a diagonal matrix" in found.rules
     assert not found.operations() & {"linear_solve", "lu", "dot_general"}
-    assert "linear_solve" in improved(function, d, b).operations()
+    assert "linear_solve" in improved(function, d, b, runs=False).operations()
 
     def loss(d, b):
         return jnp.sum(function(d, b) ** 2)

@@ -291,7 +291,7 @@ def test_a_triangle_that_is_a_diagonal_divides(function):
     found = improved(function, ENTRIES, B, numerics="finite")
     assert "solution with a diagonal matrix" in found.rules
     assert "triangular_solve" not in found.operations()
-    assert "solution with a diagonal matrix" not in improved(function, ENTRIES, B).rules
+    assert "solution with a diagonal matrix" not in improved(function, ENTRIES, B, runs=False).rules
     loss = jax.grad(lambda d, b: jnp.sum(function(d, b) ** 2), (0, 1))
     improved(loss, ENTRIES, B, numerics="finite")
 
@@ -315,7 +315,7 @@ def test_of_a_triangular_solution_the_diagonal_alone(solution):
         found = improved(function, TRIANGLE, A, numerics="finite")
         assert {"diagonal", "diagonal of a solution"} & found.rules
         assert "triangular_solve" not in found.operations()
-        assert "triangular_solve" in improved(function, TRIANGLE, A).operations()
+        assert "triangular_solve" in improved(function, TRIANGLE, A, runs=False).operations()
 
 
 def test_the_diagonal_of_a_full_solution_stays():
@@ -350,7 +350,7 @@ def test_the_diagonal_of_padded_rows(rows):
     found = improved(function, A)
     assert found.rules == {"diagonal"}
     assert [i.type.shape for i in found.graph.nodes if i.operation == "sin"] == [(N,)]
-    assert not improved(lambda a: function(a, 4), A).rules
+    assert not improved(lambda a: function(a, 4), A, runs=False).rules
 
 
 def test_rows_in_their_order():
@@ -365,7 +365,7 @@ def test_rows_in_their_order():
         lambda a: a[:, everything()],
         lambda a: a[everything() + 1],
     ):
-        assert not improved(other, A).rules
+        assert not improved(other, A, runs=False).rules
     assert not improved(lambda a: jnp.ones((N, 9)).at[everything()].add(a), B).rules
 
 
