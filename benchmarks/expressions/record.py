@@ -29,6 +29,8 @@ class Expression:
         largest: the largest size that it is measured at.
         wrt: the arguments that the gradient is taken with respect to; all floats by default.
         gradient: the gradient by hand, where that of `by_hand` is not the best.
+        gradient_numerics: what `xl.compile` must be allowed for the gradient; `numerics` by
+            default. The gradient by hand of a slice skips the zeros around it: `finite`.
     """
 
     name: str
@@ -40,10 +42,15 @@ class Expression:
     largest: int | None = None
     wrt: tuple[int, ...] | None = None
     gradient: Function | None = None
+    gradient_numerics: Literal["relaxed", "finite"] | None = None
 
     def arguments(self, n: int) -> tuple[jax.Array, ...]:
         """The arguments for a size, the same ones each time."""
         return self.operands(Numbers(np.random.default_rng(n)), min(n, self.largest or n))
+
+    def numerics_of(self, gradient: bool) -> Literal["relaxed", "finite"]:
+        """What `xl.compile` must be allowed, for the value or for the gradient."""
+        return (gradient and self.gradient_numerics) or self.numerics
 
     def argnums(self, arguments: tuple[jax.Array, ...]) -> tuple[int, ...]:
         """The arguments that the gradient is taken with respect to."""

@@ -37,6 +37,7 @@ USED = (
         lambda A, B: (A @ B)[2, 2],
         lambda A, B: A[2] @ B[:, 2],
         two_matrices,
+        gradient_numerics="finite",
     ),
     Expression(
         "(A@B)[:,3]",
@@ -44,6 +45,7 @@ USED = (
         lambda A, B: (A @ B)[:, 3],
         lambda A, B: A @ B[:, 3],
         two_matrices,
+        gradient_numerics="finite",
     ),
     Expression(
         "(A@B)[5:9]",
@@ -51,6 +53,7 @@ USED = (
         lambda A, B: (A @ B)[5:9],
         lambda A, B: A[5:9] @ B,
         two_matrices,
+        gradient_numerics="finite",
     ),
     Expression(
         "(A@B@C)[2]",
@@ -58,6 +61,7 @@ USED = (
         lambda A, B, C: (A @ B @ C)[2],
         lambda A, B, C: (A[2] @ B) @ C,
         three_matrices,
+        gradient_numerics="finite",
     ),
     Expression(
         "(A@B).sum(0)",
@@ -80,6 +84,7 @@ USED = (
         lambda A, B: jnp.sum(A * B.T),
         two_matrices,
         gradient=trace_of_product_gradient,
+        gradient_numerics="finite",
     ),
     Expression(
         "diag(A@B)",
@@ -87,6 +92,7 @@ USED = (
         lambda A, B: jnp.diag(A @ B),
         lambda A, B: jnp.sum(A * B.T, axis=1),
         two_matrices,
+        gradient_numerics="finite",
     ),
     Expression(
         "sum(A@B@C)",
@@ -101,6 +107,7 @@ USED = (
         lambda A, B, C: (A @ B + C)[0],
         lambda A, B, C: A[0] @ B + C[0],
         three_matrices,
+        gradient_numerics="finite",
     ),
     Expression(
         "tanh(A@B)[:,:4]",
@@ -108,6 +115,7 @@ USED = (
         lambda A, B: jnp.tanh(A @ B)[:, :4],
         lambda A, B: jnp.tanh(A @ B[:, :4]),
         two_matrices,
+        gradient_numerics="finite",
     ),
     Expression(
         "concatenate([A@B,A@C])[:5]",
@@ -116,6 +124,7 @@ USED = (
         lambda A, B, C: A[:5] @ B,
         three_matrices,
         wrt=(0, 1),
+        gradient_numerics="finite",
     ),
     Expression(
         "concatenate([A@B,C]).sum(0)",
@@ -131,6 +140,7 @@ USED = (
         lambda A, B, C: A @ C[:, 7],
         three_matrices,
         wrt=(0, 2),
+        gradient_numerics="finite",
     ),
     Expression(
         "(A@B).reshape(-1)[:n]",
@@ -138,6 +148,7 @@ USED = (
         lambda A, B: (A @ B).reshape(-1)[: B.shape[1]],
         lambda A, B: A[0] @ B,
         two_matrices,
+        gradient_numerics="finite",
     ),
     Expression(
         "(A@B).T[idx]",
@@ -145,6 +156,7 @@ USED = (
         lambda A, B, idx: (A @ B).T[idx],
         lambda A, B, idx: B[:, idx].T @ A.T,
         lambda r, n: (*two_matrices(r, n), r.indices(ROWS, n)),
+        gradient_numerics="finite",
     ),
     Expression(
         "(A@B)[idx]",
@@ -152,6 +164,7 @@ USED = (
         lambda A, B, idx: (A @ B)[idx],
         lambda A, B, idx: A[idx] @ B,
         lambda r, n: (*two_matrices(r, n), r.indices(ROWS, n)),
+        gradient_numerics="finite",
     ),
     Expression(
         "one_hot(i)@A",
@@ -189,6 +202,7 @@ USED = (
         lambda x, w: convolve(x, w)[:, :4],
         lambda x, w: convolve(x[:, :5], w, ((1, 0), (1, 1))),
         image,
+        gradient_numerics="finite",
     ),
     Expression(
         "conv(x,w)[...,:1]",
@@ -196,5 +210,6 @@ USED = (
         lambda x, w: convolve(x, w)[..., :1],
         lambda x, w: convolve(x, w[..., :1]),
         image,
+        gradient_numerics="finite",
     ),
 )

@@ -25,10 +25,14 @@ LINEAR = frozenset(
         "sub",
         "transpose",
         "gather",
+        "scatter_add",
         "convert_element_type",
     ]
 )
 """The operations that a sum of products may be made of."""
+
+DIAGONAL = ("select_n", "scatter_add")
+"""The operations among them that put a vector on a diagonal."""
 
 _LAYOUT = frozenset(["broadcast_in_dim", "reshape", "transpose", "neg"])
 
@@ -76,12 +80,13 @@ class Reader:
         return found
 
     def _dot_general(self, item: Node) -> Product | None:
-        # Products of different precision do not mix.
-        if self._precision not in ((), (item["precision"],)):
-            return None
-        self._precision = (item["precision"],)
-        left, right = map(self._operand, item.inputs)
         (left_axes, right_axes), (left_batch, right_batch) = item["dimension_numbers"]
+        # Products of different precision do not mix; outer ones are written as multiplications.
+        if left_axes:
+            if self._precision not in ((), (item["precision"],)):
+                return None
+            self._precision = (item["precision"],)
+        left, right = map(self._operand, item.inputs)
         same = [
             (left.output[a], right.output[b])
             for a, b in zip((*left_axes, *left_batch), (*right_axes, *right_batch), strict=True)
@@ -169,6 +174,12 @@ class Reader:
         joined = unify(inner, [(inner.output[0], inner.output[1])])
         return Product(joined.scale, joined.factors, joined.output[:1], joined.sizes)
 
+    def _scatter_add(self, item: Node) -> Product:
+        """The matrix with a vector on its diagonal."""
+        inner = self.product(item.inputs[2])
+        output = (inner.output[0], inner.output[0])
+        return Product(inner.scale, inner.factors, output, inner.sizes)
+
 
 def _on_diagonal(term: Product, mask: Node) -> Product | None:
     """A product with one index for the two axes whose equality a mask says."""
@@ -204,6 +215,8 @@ def is_linear(item: Node) -> bool:
         )
     if operation == "gather":
         return is_diagonal_gather(item)
+    if operation == "scatter_add":
+        return is_diagonal_scatter(item)
     if any(s.type.dtype != dtype or not s.type.is_plain for s in item.inputs):
         return False
     if operation == "dot_general":
@@ -220,9 +233,11 @@ def is_linear(item: Node) -> bool:
 
 def is_transparent(item: Node) -> bool:
     """Whether a linear node only arranges or scales one array: computing it twice is free."""
+    if item.operation == "mul" and item.type.shape and any(not s.type.shape for s in item.inputs):
+        return True
     if item.operation in ("mul", "div"):
         return any(known_number(source) is not None for source in item.inputs)
-    return item.operation in _LAYOUT
+    return item.operation in _LAYOUT or item.operation in DIAGONAL
 
 
 def _is_ordinary(item: Node, sharding: str) -> bool:
@@ -274,20 +289,45 @@ def is_diagonal_gather(item: Node) -> bool:
     """Whether a gather picks the main diagonal of a square matrix."""
     source, indices = item.inputs
     numbers = item["dimension_numbers"]
-    shape = source.type.shape
-    if len(shape) != 2 or shape[0] != shape[1] or not source.type.is_plain:
-        return False
-    if (
-        numbers.offset_dims
-        or numbers.collapsed_slice_dims != (0, 1)
-        or numbers.start_index_map != (0, 1)
-        or item["slice_sizes"] != (1, 1)
-        or indices.operation != "concatenate"
-        or len(indices.inputs) != 2
-        or indices.type.shape != (shape[0], 2)
-    ):
-        return False
-    return all(_iota_axis(column) == 0 for column in indices.inputs)
+    return (
+        _is_square(source)
+        and not numbers.offset_dims
+        and numbers.collapsed_slice_dims == (0, 1)
+        and numbers.start_index_map == (0, 1)
+        and item["slice_sizes"] == (1, 1)
+        and _counts_pairs(indices, source.type.shape[0])
+    )
+
+
+def is_diagonal_scatter(item: Node) -> bool:
+    """Whether a scatter adds a vector to the main diagonal of a square matrix of zeros."""
+    zeros, indices, update = item.inputs
+    numbers = item["dimension_numbers"]
+    return (
+        _is_square(zeros)
+        and known_number(zeros) == 0
+        and update.type.dtype == zeros.type.dtype
+        and update.type.shape == zeros.type.shape[:1]
+        and not numbers.update_window_dims
+        and numbers.inserted_window_dims == (0, 1)
+        and numbers.scatter_dims_to_operand_dims == (0, 1)
+        and _counts_pairs(indices, zeros.type.shape[0])
+    )
+
+
+def _is_square(item: Node) -> bool:
+    shape = item.type.shape
+    return item.type.is_plain and len(shape) == 2 and shape[0] == shape[1]
+
+
+def _counts_pairs(indices: Node, size: int) -> bool:
+    """Whether positions are (0, 0), (1, 1) and so on."""
+    return (
+        indices.operation == "concatenate"
+        and len(indices.inputs) == 2
+        and indices.type.shape == (size, 2)
+        and all(_iota_axis(column) == 0 for column in indices.inputs)
+    )
 
 
 __all__ = ["Reader", "diagonal_axes", "is_linear", "is_transparent", "known_number"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -142,7 +143,7 @@ def _product_attributes(roots: Sequence[Node], leaves: Collection[Node]) -> tupl
     stack, seen = list(roots), set(roots)
     while stack:
         item = stack.pop()
-        if item.operation == "dot_general":
+        if item.operation == "dot_general" and item["dimension_numbers"][0][0]:
             return item["precision"], item["preferred_element_type"]
         for source in item.inputs:
             if source not in seen and source not in leaves:
@@ -156,6 +157,10 @@ def _neighbours(terms: Sequence[Product]) -> Iterator[tuple[Product, ...]]:
     # What several products share must leave all of them before it is saved.
     for shared in dict.fromkeys(value for term in terms for value in _sums_in_products(term)):
         yield tuple(_flattened(_multiplied_out(term, shared)) for term in terms)
+    repeated = [sum_ for sum_, count in Counter(_sums_of(terms)).items() if count > 1]
+    for shared in repeated:
+        for changed in factorings(shared):
+            yield tuple(_flattened(_replaced(term, shared, changed)) for term in terms)
     count = 0
     for number, term in enumerate(terms):
         for changed in _steps(term):
@@ -187,6 +192,31 @@ def _multiplied_out(term: Product, sum_: Sum) -> Product:
                 factors = list(term.factors)
                 factors[place] = Factor(Sum(inner), factor.indices)
                 return _multiplied_out(replace(term, factors=tuple(factors)), sum_)
+    return term
+
+
+def _sums_of(terms: Sequence[Product]) -> Iterator[Sum]:
+    """The sums in some products, as often as each stands there."""
+    for term in terms:
+        for factor in term.factors:
+            if isinstance(factor.value, Sum):
+                yield factor.value
+                yield from _sums_of(factor.value.terms)
+
+
+def _replaced(term: Product, sum_: Sum, new: Product) -> Product:
+    """A product with another in the place of a sum, wherever that stands."""
+    for place, factor in enumerate(term.factors):
+        if factor.value == sum_:
+            if as_sum(term) is not None:
+                return new.scaled(term.scale)
+            return _replaced(inline(term, place, new), sum_, new)
+        if isinstance(factor.value, Sum):
+            inner = tuple(_replaced(t, sum_, new) for t in factor.value.terms)
+            if inner != factor.value.terms:
+                factors = list(term.factors)
+                factors[place] = Factor(Sum(inner), factor.indices)
+                return _replaced(replace(term, factors=tuple(factors)), sum_, new)
     return term
 
 

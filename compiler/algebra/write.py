@@ -61,16 +61,15 @@ class Writer:
         arrays = [array for array in arrays if array[1]]
         wanted = tuple(dict.fromkeys(i for i in term.output if term.sizes[i] != 1))
         steps = pairs([indices for _, indices in arrays], wanted, term.sizes)
-        smallest = _smallest([indices for _, indices in arrays], wanted, term.sizes)
+        scaled = _smallest([i for _, i in arrays], steps, wanted, term.sizes)
         for number, (first, second) in enumerate(steps):
-            if scale is not None and smallest in (first, second):
-                item, indices = arrays[smallest]
-                arrays[smallest], scale = (self._multiply(item, scale), indices), None
+            if scale is not None and scaled is not None and scaled[0] == number:
+                item, indices = arrays[scaled[1]]
+                arrays[scaled[1]], scale = (self._multiply(item, scale), indices), None
             rest = [i for place, (_, i) in enumerate(arrays) if place not in (first, second)]
             needed = {*wanted, *(index for indices in rest for index in indices)}
             target = wanted if number == len(steps) - 1 else ()
             joined = self._pair(arrays[first], arrays[second], needed, target, term.sizes)
-            smallest = _moved(smallest, first, second)
             arrays = [a for place, a in enumerate(arrays) if place not in (first, second)]
             arrays.append(joined)
         if not arrays:
@@ -213,12 +212,13 @@ class Writer:
             found = {*batch, *a_free, *b_free}
             # The kept indices stand in the order wanted, the summed ones last.
             kept = target if set(target) == found else (*batch, *a_free, *b_free)
-            every = (*kept, *summed)
+            every = _least_turned((*kept, *summed), a_indices, b_indices) if summed else kept
             spread = [self._spread(*array, every, sizes) for array in (left, right)]
             item = multiply(*spread)
             if summed:
-                axes = tuple(range(len(kept), len(every)))
-                item = make("reduce_sum", item, axes=axes, out_sharding=None)
+                axes = _axes(summed, every)
+                item = make("reduce_sum", item, axes=tuple(sorted(axes)), out_sharding=None)
+                kept = tuple(index for index in every if index not in summed)
             indices = kept
         return item, indices
 
@@ -273,6 +273,18 @@ def _reads_well(left: Any, right: Any, needed: set[Index], target: tuple[Index, 
     summed = [index for index in shared if index not in needed]
     by_columns = left[1][-1:] == tuple(summed) and right[1][len(batch) :][:1] == tuple(summed)
     return 2 * (sum((batch, *frees), ()) == target) + by_columns
+
+
+def _least_turned(
+    every: tuple[Index, ...], left: tuple[Index, ...], right: tuple[Index, ...]
+) -> tuple[Index, ...]:
+    """The order of all indices for which the fewest of two arrays are transposed."""
+
+    def turned(order: tuple[Index, ...]) -> int:
+        return sum(tuple(i for i in order if i in side) != side for side in (left, right))
+
+    orders = [every, *(side for side in (left, right) if set(side) == set(every))]
+    return min(orders, key=turned)
 
 
 def _axes(chosen: Sequence[Index], indices: Sequence[Index]) -> tuple[int, ...]:
@@ -333,19 +345,25 @@ def pairs(
 
 
 def _smallest(
-    inputs: Sequence[tuple[Index, ...]], output: tuple[Index, ...], sizes: tuple[int, ...]
-) -> int:
-    """The place of the smallest array to scale; -1 if that is the result."""
-    best, size = -1, math.prod(sizes[index] for index in output)
-    for place, indices in enumerate(inputs):
-        own = math.prod(sizes[index] for index in indices)
-        if own < size:
-            best, size = place, own
+    inputs: Sequence[tuple[Index, ...]],
+    steps: Sequence[tuple[int, int]],
+    output: tuple[Index, ...],
+    sizes: tuple[int, ...],
+) -> tuple[int, int] | None:
+    """The step before which to scale an array, and its place then; None to scale the result.
+
+    Of arrays of one size it is the one used last: what comes before is the same product whatever
+    it is scaled by, and other results may share it.
+    """
+    best, least = None, math.prod(sizes[index] for index in output)
+    arrays = list(inputs)
+    for number, (first, second) in enumerate(steps):
+        rest = [indices for place, indices in enumerate(arrays) if place not in (first, second)]
+        for place in (first, second):
+            size = math.prod(sizes[index] for index in arrays[place])
+            if size < least or (size == least and best is not None):
+                best, least = (number, place), size
+        needed = {*output, *(index for indices in rest for index in indices)}
+        joined = dict.fromkeys((*arrays[first], *arrays[second]))
+        arrays = [*rest, tuple(index for index in joined if index in needed)]
     return best
-
-
-def _moved(place: int, first: int, second: int) -> int:
-    """Where an array stands in the list after two others have left it."""
-    if place in (first, second):
-        return -1
-    return place - (place > first) - (place > second)

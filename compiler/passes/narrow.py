@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from xlathe.compiler.cost import graph_cost
+from xlathe.compiler.cost import graph_cost, node_flops
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, node, parameter
 from xlathe.compiler.ir.rewrite import adopt
 from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.rules.narrowing import is_selecting, plan
+from xlathe.compiler.rules.narrowing_splits import opened
 from xlathe.compiler.rules.plan import UNREAD, Plan
 from xlathe.compiler.rules.views import (
     Picks,
@@ -46,6 +47,7 @@ _NOUNS = {
 
 _COPYING = ("dot_general", "conv_general_dilated", "triangular_solve")
 _LEAST_SAVING = 0.1
+_PANEL = 16
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Narrow:
     def __call__(self, graph: Graph) -> Graph:
         """Narrow the graph and the graphs nested in it."""
         target = self.target or current_target()
-        return nested_first(graph, lambda inner: _narrowed(inner, self.numerics, target))
+        return nested_first(graph, lambda inner: _narrowed(opened(inner), self.numerics, target))
 
 
 def _narrowed(graph: Graph, numerics: str, target: Target) -> Graph:
@@ -173,7 +175,7 @@ class _Demands:
         if item.operation in _NOUNS:
             whole = self.whole_seconds(item)
             parts.saved = whole - seconds
-            if parts.saved < _LEAST_SAVING * whole:
+            if parts.saved < least_saving(item) * whole:
                 return self.declined(item, "its parts cost as much as the whole of it")
         return parts
 
@@ -182,7 +184,7 @@ class _Demands:
             log_miss(Miss(f"part of a {_NOUNS[item.operation]}", reason, item))
 
     def whole_seconds(self, item: Node) -> float:
-        return _seconds(alone(item), self.target)
+        return node_seconds(item, self.target)
 
     def seconds(self, item: Node, chosen: Plan, made: Graph) -> float:
         """The time that a part takes, with the cuts of the operands."""
@@ -235,18 +237,35 @@ class _Demands:
                 whole.add(source)
 
 
+def node_seconds(item: Node, target: Target) -> float:
+    """The time that a node takes on its own."""
+    return _seconds(alone(item), target)
+
+
 def _seconds(graph: Graph, target: Target) -> float:
     """The time that a node takes, or a part of one."""
     cost = graph_cost(graph)
-    patches = 0.0
-    if target.platform == "cpu":
-        # XLA copies the patches that a kernel meets on CPU, and that takes most of the time.
-        patches = sum(
-            2.0 * item.type.nbytes * item.inputs[1].type.size / _channels(item) ** 2
-            for item in graph.nodes
-            if item.operation == "conv_general_dilated"
-        )
-    return target.seconds(cost.flops, cost.bytes + patches)
+    if target.platform != "cpu":
+        return target.seconds(cost.flops, cost.bytes)
+    flops, patches = cost.flops, 0.0
+    for item in graph.nodes:
+        if item.operation == "conv_general_dilated":
+            # XLA copies the patches that a kernel meets on CPU, and that takes most of the time;
+            # then it multiplies panels of channels.
+            channels = _channels(item)
+            patches += 2.0 * item.type.nbytes * item.inputs[1].type.size / channels**2
+            if channels > 1:
+                flops += (-channels % _PANEL) * node_flops(item) / channels
+    return (
+        target.seconds(flops, cost.bytes)
+        if not patches
+        else (target.seconds(flops, 0) + target.seconds(0, cost.bytes + patches, 0))
+    )
+
+
+def least_saving(item: Node) -> float:
+    """The share of a node's time that a part has to save; convolutions are estimated roughly."""
+    return _LEAST_SAVING if item.operation != "conv_general_dilated" else 2.5 * _LEAST_SAVING
 
 
 def _channels(item: Node) -> int:

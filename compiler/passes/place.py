@@ -16,10 +16,10 @@ import numpy as np
 from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin
-from xlathe.compiler.ir.rewrite import rewrite
+from xlathe.compiler.ir.rewrite import Replacement, rewrite
 from xlathe.compiler.ops.build import make, reshape
 from xlathe.compiler.passes.everywhere import nested_first
-from xlathe.compiler.passes.narrow import alone
+from xlathe.compiler.passes.narrow import alone, least_saving, node_seconds
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.rules.placing import (
     Placed,
@@ -27,10 +27,13 @@ from xlathe.compiler.rules.placing import (
     is_zero,
     joined,
     moved,
+    nested,
+    parts,
     read_piece,
     recognised,
     written,
 )
+from xlathe.compiler.rules.placing_convolutions import convolved
 from xlathe.compiler.rules.shadows import (
     Shadow,
     Shadows,
@@ -41,6 +44,7 @@ from xlathe.compiler.rules.views import Selector, View, is_whole, narrowed_shape
 from xlathe.compiler.targets import Target, current_target
 
 _NAME = "product with a part among zeros"
+_UNSEEN = "each of its zeros may meet NaN: numerics='finite' would leave them out"
 _LEAST_SAVING = 0.1
 _Entry = TypeVar("_Entry")
 _SOURCES = ("pad", "dynamic_update_slice", "scatter_add")
@@ -80,24 +84,46 @@ class _Placer:
         self.made: set[Node] = set()
         self.shadows = Shadows()
 
-    def __call__(self, item: Node) -> Node | None:
+    def __call__(self, item: Node) -> Replacement:
+        if item.operation in ("split", "unstack") and item.inputs[0] in self.placed:
+            return self.parts(item)
         if isinstance(item.type, tuple) or not item.type.is_plain:
             return None
         found = recognised(item)
         if found is None and any(source in self.placed for source in item.inputs):
-            if item.operation == "dot_general":
+            if item.operation in ("dot_general", "conv_general_dilated"):
                 return self.product(item)
             found = self.after(item)
         if found is None:
             return None
+        inner = self.placed.get(found.pieces[0][0]) if len(found.pieces) == 1 else None
+        if inner is not None:
+            found = nested(found, inner, item.type.shape) or found
         if item.inputs[0] in self.made and len(item.inputs) == 1:
             # To move the part costs less than to move the whole.
-            new = written(found, item.type.shape)
+            new = written(found, item.type)
             if new is not None and new.type is item.type:
                 item = new
                 self.made.add(new)
         self.placed[item] = found
         return item
+
+    def parts(self, item: Node) -> tuple[Node, ...] | None:
+        """The parts of a value among zeros, each made of what lies in it."""
+        found = parts(item, self.placed[item.inputs[0]])
+        if found is None:
+            return None
+        nodes = []
+        for placed, type_ in zip(found, item.types, strict=True):
+            new = written(placed, type_)
+            if new is None or new.type is not type_:
+                return None
+            nodes.append(new)
+        for placed, new in zip(found, nodes, strict=True):
+            if not any(is_whole(view) for _, view in placed.pieces):
+                self.placed[new] = placed
+                self.made.add(new)
+        return tuple(nodes)
 
     def shadow_of(self, other: Node) -> Shadow:
         """What stands where zeros are multiplied by a value; nothing if the user allows that."""
@@ -129,6 +155,7 @@ class _Placer:
             shadow = self.shadow_of(other)
             if all(part.type.size < item.type.size for part in shadow):
                 return self.scaled(item, placed, other, shadow)
+            log_miss(Miss(_NAME, _UNSEEN, item))
         return None
 
     def scaled(self, item: Node, placed: Placed, other: Node, shadow: Shadow) -> Placed | None:
@@ -169,7 +196,10 @@ class _Placer:
             placed = self.placed.get(item.inputs[side])
             if placed is None:
                 continue
-            found = _Product(item, side, placed, self).result()
+            if item.operation == "dot_general":
+                found = _Product(item, side, placed, self).result()
+            else:
+                found = self.convolution(item, side, placed)
             if isinstance(found, str):
                 log_miss(Miss(_NAME, found, item))
                 continue
@@ -190,6 +220,33 @@ class _Placer:
             )
             return new
         return None
+
+    def convolution(
+        self, item: Node, side: int, placed: Placed
+    ) -> tuple[Node, Placed, float] | str:
+        """The convolution of a value among zeros, as such a value; or why there is none."""
+        if self.numerics == "strict" and item.type.dtype.kind not in "iub":
+            return "its sums might be added in another order"
+        if placed.shadow or self.shadow_of(item.inputs[1 - side]):
+            return _UNSEEN
+        made = []
+        for core, view in placed.pieces:
+            piece = convolved(item, side, core, view)
+            if isinstance(piece, str):
+                return piece
+            if piece is not None:
+                made.append(piece)
+        result = Placed(tuple(made))
+        costs = [graph_cost(alone(piece)).flops for piece, _ in made]
+        before = node_seconds(item, self.target)
+        after = sum(node_seconds(piece, self.target) for piece, _ in made)
+        after += self.target.seconds(0, item.type.nbytes)
+        if before - after < max(self.target.launch, least_saving(item) * before):
+            return "the part costs as much as the whole"
+        new = written(result, item.type)
+        if new is None or new.type is not item.type:
+            return "the type of the convolution would differ"
+        return new, result, sum(costs)
 
     def numerics_of(self, item: Node) -> str:
         if item.type.dtype.kind in "iub":
@@ -232,7 +289,7 @@ class _Product:
         if self.shadowed and not any(is_whole(view) for _, view in made):
             shadow = self.zeros()
         result = Placed(made, shadow)
-        new = written(result, self.item.type.shape)
+        new = written(result, self.item.type)
         if new is None or new.type is not self.item.type:
             return "the type of the product would differ"
         return new, result, flops

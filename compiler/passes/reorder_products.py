@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xlathe.compiler.algebra.kernels import Work, work
-from xlathe.compiler.algebra.read import is_linear, is_transparent
+from xlathe.compiler.algebra.read import DIAGONAL, is_linear, is_transparent
 from xlathe.compiler.algebra.search import Form, best_form
+from xlathe.compiler.algebra.twins import share_twins
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, parameter
 from xlathe.compiler.ir.node import with_other_inputs
@@ -48,7 +49,9 @@ class ReorderProducts:
 
     def __call__(self, graph: Graph) -> Graph:
         """Reorder the products in the graph and the graphs nested in it."""
-        return nested_first(graph, lambda inner: _Reordering(self, inner).graph())
+        return nested_first(
+            graph, lambda inner: share_twins(_Reordering(self, inner).graph(), self.target)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +211,7 @@ class _Reordering:
             operation = item.operation
             if operation == "dot_general" and any(map(self.repeats, item.inputs)):
                 return True
-            if operation in ("mul", "div") or item not in self.transparent:
+            if operation in ("mul", "div", *DIAGONAL) or item not in self.transparent:
                 counts[operation] = counts.get(operation, 0) + 1
         products = "dot_general" in counts or ("mul" in counts and "reduce_sum" in counts)
         return products and sum(counts.values()) > 1

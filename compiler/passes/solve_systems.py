@@ -16,6 +16,7 @@ from xlathe.compiler.structure.systems import (
     LU,
     Method,
     System,
+    divided,
     factorisation,
     is_inverse,
     method_for,
@@ -119,12 +120,14 @@ class _InGraph:
         if found is None:
             return None
         method, lu, numerics = found
-        thin = self._thin(item, system, method, lu)
-        if thin is not None:
-            return thin if thin.type is item.type else None
-        if lu is not None:
-            return None
-        new = solution(system, method)
+        new = None
+        if method.name == "diagonal" and numerics == "finite":
+            new = divided(system, self.solver.shown)
+        if new is None:
+            thin = self._thin(item, system, method, lu)
+            if thin is not None:
+                return thin if thin.type is item.type else None
+            new = solution(system, method) if lu is None else None
         if new is None or new is item or rebuilt(item, system, method):
             return None
         log_rewrite(

@@ -7,22 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xlathe.compiler.algebra.read import is_diagonal_gather
+from xlathe.compiler.cost import node_flops
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, make_type, node
 from xlathe.compiler.ir.rewrite import Replacement, rewrite
 from xlathe.compiler.ops.build import broadcast_in_dim, filled, iota, make, multiply, transposed
-from xlathe.compiler.ops.contractions import dot_flops
 from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.structure.algebra import diagonal, swapped
 from xlathe.compiler.structure.bands import by_diagonals
 from xlathe.compiler.structure.blocks import is_zero
+from xlathe.compiler.structure.diagonals import Diagonals, diagonal_matrix, on_diagonal, reciprocal
 from xlathe.compiler.structure.infer import Structures
 from xlathe.compiler.structure.one_hot import OneHot, added, one_hot, taken
 from xlathe.compiler.structure.operands import Operand, operand
+from xlathe.compiler.structure.orders import puts_in_order, takes_in_order
 from xlathe.compiler.targets import CPU, Target
 
 _MIN_DEPTH = {"tpu": 512}
+_COSTLY = ("dot_general", "triangular_solve")
 _FINITE_WORDS = "numerics='finite' would leave it out"
 
 
@@ -70,7 +74,14 @@ class _Rules:
             "dot_general": self.product,
             "lu": self.factorise,
             "custom_jvp": self.determinant,
+            "gather": self.gathered,
+            "scatter_add": self.scattered,
         }
+        if self.options.finite:
+            self.by_operation |= {
+                "triangular_solve": self.substitution,
+                "select_n": self.chosen,
+            }
 
     def __call__(self, item: Node) -> Replacement:
         rule = self.by_operation.get(item.operation)
@@ -82,7 +93,7 @@ class _Rules:
     def log(
         self, rule: str, item: Node, new: Node, after: str, flops: float, numerics: str = "relaxed"
     ) -> Node:
-        before = dot_flops(item) if item.operation == "dot_general" else 0.0
+        before = node_flops(item) if item.operation in _COSTLY else 0.0
         log_rewrite(Rewrite(rule, self.text(item), after, before, flops, new, numerics))
         return new
 
@@ -90,10 +101,10 @@ class _Rules:
         """Write S for S.T."""
         source = item.inputs[0]
         if item.type is source.type and swapped(source) is item:
-            if self.hints(source).symmetric:
-                return self.log(
-                    "transpose of a symmetric matrix", item, source, self.text(source), 0
-                )
+            numerics = "relaxed" if self.hints(source).symmetric else "finite"
+            if numerics == "relaxed" or (self.options.finite and self.shown(source).is_diagonal):
+                rule = "transpose of a symmetric matrix"
+                return self.log(rule, item, source, self.text(source), 0, numerics)
         return None
 
     def product(self, item: Node) -> Node | None:
@@ -193,9 +204,74 @@ class _Rules:
             return self.log(rule, item, new, after, flops, "finite")
         return None
 
+    def substitution(self, item: Node) -> Node | None:
+        """Write b / diag(T) for the solution with a triangle that is a diagonal."""
+        matrix, right = item.inputs
+        if item["conjugate_a"] or not matrix.type.is_plain:
+            return None
+        facts = self.shown(matrix)
+        if (facts.low if item["lower"] else facts.high) > 0:
+            return None
+        if item["unit_diagonal"]:
+            new, after = right, self.text(right)
+        else:
+            rank = right.type.rank
+            kept = rank - 2 if item["left_side"] else rank - 1
+            entries = reciprocal(Diagonals(self.shown, True)(matrix))
+            axes = (*range(rank - 2), kept)
+            new = multiply(right, broadcast_in_dim(entries, right.type.shape, axes))
+            after = f"{self.text(right)} / diag({self.text(matrix)})"
+        if new.type is not item.type:
+            return None
+        size = float(item.type.size)
+        return self.log("solution with a diagonal matrix", item, new, after, size, "finite")
+
+    def gathered(self, item: Node) -> Node | None:
+        """Write x for x[0, 1, ..., n - 1], and the diagonal of a matrix by those of its parts."""
+        source = item.inputs[0]
+        if takes_in_order(item):
+            return self.log("rows in their order", item, source, self.text(source), 0, "exact")
+        if not is_diagonal_gather(item):
+            return None
+        index = item.inputs[1]
+
+        def end(leaf: Node) -> Node:
+            type_ = leaf.type.with_shape(item.type.shape)
+            return node("gather", (leaf, index), type_, item.attributes)
+
+        diagonals = Diagonals(self.shown, self.options.finite, end)
+        new = diagonals(source)
+        if new is item or new.type is not item.type:
+            return None
+        numerics = "finite" if diagonals.solved else "exact"
+        return self.log("diagonal", item, new, self.text(new), item.type.size, numerics)
+
+    def scattered(self, item: Node) -> Node | None:
+        """Write x for zeros.at[0, 1, ..., n - 1].add(x)."""
+        if not puts_in_order(item):
+            return None
+        new = item.inputs[2]
+        return self.log("rows in their order", item, new, self.text(new), 0)
+
+    def chosen(self, item: Node) -> Node | None:
+        """Solve for the diagonal alone where a mask leaves no more of a solution."""
+        if not item.type.is_plain or item.type.rank < 2:
+            return None
+        if item.type.shape[-1] != item.type.shape[-2] or not self.shown(item).is_diagonal:
+            return None
+        diagonals = Diagonals(self.shown, True)
+        entries = diagonals(item)
+        new = diagonal_matrix(entries, item)
+        if not diagonals.solved or new.type is not item.type:
+            return None
+        after = f"diag({self.text(entries)})"
+        return self.log("diagonal of a solution", item, new, after, entries.type.size, "finite")
+
     def determinant(self, item: Node) -> Node | None:
-        """Take the determinant of a positive definite matrix from its Cholesky factor."""
-        if item.operation != "custom_jvp" or item["name"] != "_slogdet_lu":
+        """Take determinants from diagonals: of triangles, and of Cholesky factors."""
+        if item["name"] == "_det":
+            return self.triangular_determinant(item)
+        if item["name"] != "_slogdet_lu":
             return None
         matrix = item.inputs[0]
         if len(item.inputs) != 1 or matrix.type.dtype.kind != "f" or len(item.types) != 2:
@@ -230,6 +306,37 @@ class _Rules:
         )
         return new
 
+    def triangular_determinant(self, item: Node) -> Node | None:
+        """Write diag(T).prod() for det(T)."""
+        if not self.options.finite:
+            return None
+        matrix = item.inputs[0]
+        if len(item.inputs) != 1 or not matrix.type.is_plain or matrix.type.rank < 2:
+            return None
+        body: Graph = item["body"]
+        if not any(i.operation == "custom_jvp" and i["name"] == "_slogdet_lu" for i in body.nodes):
+            return None
+        facts = self.shown(matrix)
+        if facts.low > 0 and facts.high > 0:
+            return None
+        entries = Diagonals(self.shown, True)(matrix)
+        new = make("reduce_prod", entries, axes=(entries.type.rank - 1,))
+        if new.type is not item.type:
+            return None
+        size = matrix.type.shape[-1]
+        log_rewrite(
+            Rewrite(
+                "determinant of a triangular matrix",
+                f"det({self.text(matrix)})",
+                f"diag({self.text(matrix)}).prod()",
+                2 * size**3 / 3 * (matrix.type.size / max(1, size**2)),
+                float(entries.type.size),
+                new,
+                "finite",
+            )
+        )
+        return new
+
     def factorise(self, item: Node) -> Replacement:
         """Write T for lu(T): a triangular matrix is factorised."""
         matrix = item.inputs[0]
@@ -248,7 +355,7 @@ class _Rules:
                 matrix.type.shape,
                 (*range(matrix.type.rank - 2), matrix.type.rank - 1),
             )
-            packed = make("select_n", _on_diagonal(matrix), make("div", matrix, spread), matrix)
+            packed = make("select_n", on_diagonal(matrix), make("div", matrix, spread), matrix)
         order = iota((size,))
         shape = matrix.type.shape[:-1]
         if len(shape) > 1:
@@ -288,18 +395,10 @@ def _undone(first: Operand) -> Node | None:
     return None
 
 
-def _on_diagonal(matrix: Node) -> Node:
-    """A mask of the main diagonal, in the shape of a matrix."""
-    shape = matrix.type.shape
-    mask = make("eq", iota(shape[-2:], 0), iota(shape[-2:], 1))
-    rank = len(shape)
-    return broadcast_in_dim(mask, shape, (rank - 2, rank - 1)) if rank > 2 else mask
-
-
 def _identity(like: Node) -> Node:
     return make(
         "convert_element_type",
-        _on_diagonal(like),
+        on_diagonal(like),
         new_dtype=like.type.dtype,
         weak_type=like.type.weak,
         sharding=None,

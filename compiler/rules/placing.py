@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from xlathe.compiler.ir import Node, constant, node
+from xlathe.compiler.ir import Node, Type, constant, node
 from xlathe.compiler.ops.build import broadcast_in_dim, iota, make, reshape
 from xlathe.compiler.rules.arithmetic import known_scalar
 from xlathe.compiler.rules.narrowing_gathers import is_inside
@@ -25,6 +25,8 @@ from xlathe.compiler.rules.views import (
     Selector,
     View,
     Window,
+    compose,
+    is_whole,
     mirrored,
     narrowed_shape,
     ranged,
@@ -39,7 +41,7 @@ class Placed:
     """A sum of parts, each in its place among zeros.
 
     Attributes:
-        pieces: the parts, each with the view that reads it.
+        pieces: the parts, each with the view that reads it; none where all is zero.
         shadow: what stands beside them, if it is not zero everywhere: zeros and NaN.
     """
 
@@ -144,8 +146,12 @@ def _zeros(like: Node, shape: tuple[int, ...]) -> Node:
     return broadcast_in_dim(zero, shape, ()) if shape else zero
 
 
-def written(placed: Placed, shape: tuple[int, ...]) -> Node | None:
+def written(placed: Placed, type_: Type) -> Node | None:
     """The node that puts the pieces in their places; None where no mask can be computed."""
+    shape = type_.shape
+    if not placed.pieces:
+        zero = broadcast_in_dim(constant(np.zeros((), type_.dtype), type_.weak), shape, ())
+        return stretched(placed.shadow, shape) if placed.shadow else zero
     total = reduce(
         lambda left, right: make("add", left, right),
         (_written_piece(core, view, shape) for core, view in placed.pieces),
@@ -262,6 +268,8 @@ def moved(item: Node, placed: Placed) -> Placed | None:
         return _reshaped(item, placed)
     if item.operation == "rev":
         return _reversed(item, placed)
+    if item.operation == "slice":
+        return _sliced(item, placed)
     if item.operation in ("neg", "copy") or (
         item.operation == "convert_element_type" and item.type.dtype != np.bool_
     ):
@@ -317,6 +325,93 @@ def _reversed(item: Node, placed: Placed) -> Placed | None:
             new.append(turned)
         pieces.append((again(item, [core], core.type.shape), tuple(new)))
     return Placed(tuple(pieces))
+
+
+def nested(outer: Placed, inner: Placed, shape: Sequence[int]) -> Placed | None:
+    """What puts a value among zeros, itself among zeros, among those of this shape."""
+    ((_, first),) = outer.pieces
+    if outer.shadow or inner.shadow:
+        return None
+    pieces: list[tuple[Node, View]] = []
+    for core, then in inner.pieces:
+        view: list[Selector | None] = []
+        for one, other, size in zip(first, then, shape, strict=True):
+            part = compose(one, other, size)
+            if isinstance(part, str):
+                return None
+            view.append(part)
+        pieces.append((core, tuple(view)))
+    return Placed(tuple(pieces))
+
+
+def _sliced(item: Node, placed: Placed) -> Placed | None:
+    strides = item["strides"] or (1,) * item.type.rank
+    if any(stride != 1 for stride in strides):
+        return None
+    shape = item.inputs[0].type.shape
+    for axis, start in enumerate(item["start_indices"]):
+        cut = _cut(placed, axis, start, item.type.shape[axis], shape[axis])
+        if cut is None:
+            return None
+        placed = cut
+    return placed
+
+
+def parts(item: Node, placed: Placed) -> list[Placed] | None:
+    """What the results of a split, or of an unstacking, hold of a value among zeros."""
+    axis = item["axis"]
+    size = item.inputs[0].type.shape[axis]
+    sizes = item["sizes"] if item.operation == "split" else (1,) * size
+    found = []
+    start = 0
+    for length in sizes:
+        cut = _cut(placed, axis, start, length, size)
+        if cut is None:
+            return None
+        found.append(cut if item.operation == "split" else _without_axis(cut, axis))
+        start += length
+    return found
+
+
+def _without_axis(placed: Placed, axis: int) -> Placed:
+    """The same without an axis of size one."""
+
+    def dropped(core: Node) -> Node:
+        shape = core.type.shape
+        return reshape(core, (*shape[:axis], *shape[axis + 1 :]))
+
+    found = placed.map(lambda core, view: (dropped(core), (*view[:axis], *view[axis + 1 :])))
+    return Placed(found.pieces, tuple(dropped(part) for part in placed.shadow))
+
+
+def _cut(placed: Placed, axis: int, start: int, length: int, size: int) -> Placed | None:
+    """A range of an axis of a value among zeros; None where it is not known what lies in it."""
+    if (start, length) == (0, size):
+        return placed
+    pieces = []
+    for core, view in placed.pieces:
+        part = view[axis]
+        if isinstance(part, Window | Picks):
+            return None
+        part = part or Range(0, size)
+        first = max(0, -(-(start - part.start) // part.stride))
+        last = min(part.size - 1, (start + length - 1 - part.start) // part.stride)
+        if first > last:
+            continue
+        inner = ranged(
+            part.start + first * part.stride - start, last - first + 1, part.stride, length
+        )
+        inside = ranged(first, last - first + 1, 1, part.size)
+        kept = read(core, tuple(inside if i == axis else None for i in range(len(view))))
+        pieces.append((kept, (*view[:axis], inner, *view[axis + 1 :])))
+    if any(is_whole(view) for _, view in pieces):
+        return Placed(tuple(pieces))
+    whole = Range(start, length)
+    shadow = tuple(
+        read_piece(part, tuple(whole if i == axis else None for i in range(part.type.rank)))
+        for part in placed.shadow
+    )
+    return Placed(tuple(pieces), shadow)
 
 
 def joined(item: Node, terms: Sequence[Placed | None]) -> Placed | None:

@@ -11,6 +11,7 @@ from xlathe.compiler.ir import Node
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.structure import masks
 from xlathe.compiler.structure.facts import (
+    FULL,
     IDENTITY,
     NOTHING,
     OF_KIND,
@@ -18,6 +19,7 @@ from xlathe.compiler.structure.facts import (
     Facts,
 )
 from xlathe.compiler.structure.masks import COMPARISONS, Mask
+from xlathe.compiler.structure.orders import set_entry
 
 _KEEP_ZERO = frozenset(
     "abs asin asinh atan atanh cbrt ceil conj erf expm1 floor imag integer_pow log1p neg real "
@@ -332,10 +334,44 @@ def _reshape(structures: Structures, item: Node) -> Facts:
 
 def _result(structures: Structures, item: Node) -> Facts:
     source = item.inputs[0]
+    if source.operation == "split":
+        return _part(structures.known(source.inputs[0]), source, item["index"])
     square = item.type.shape[-1] == item.type.shape[-2]
     if source.operation == "eigh" and item["index"] == 0 and square:
         return Facts(orthogonal=True)
     return NOTHING
+
+
+def _part(facts: Facts, split: Node, index: int) -> Facts:
+    """Some rows or columns of a matrix: its diagonals are shifted."""
+    rank = split.inputs[0].type.rank
+    start = sum(split["sizes"][:index])
+    if split["axis"] < rank - 2:
+        return facts
+    shift = -start if split["axis"] == rank - 2 else start
+
+    def moved(band: int, by: int) -> int:
+        return band if band == FULL else band + by
+
+    return Facts(moved(facts.low, shift), moved(facts.high, -shift))
+
+
+def _solution(structures: Structures, item: Node) -> Facts:
+    """The solution with a triangle, which is a product with the inverse: a triangle again."""
+    matrix, right = (structures.known(source) for source in item.inputs)
+    band = matrix.low if item["lower"] else matrix.high
+    triangle = Facts(0, 0) if band <= 0 else Facts(FULL, 0) if item["lower"] else Facts(0, FULL)
+    if item["transpose_a"]:
+        triangle = triangle.transposed
+    return masks.product(triangle, right) if item["left_side"] else masks.product(right, triangle)
+
+
+def _scatter(structures: Structures, item: Node) -> Facts:
+    """A matrix of which one entry on the diagonal is set."""
+    if set_entry(item) is None:
+        return NOTHING
+    facts = structures.known(item.inputs[0])
+    return Facts(max(facts.low, 0), max(facts.high, 0))
 
 
 def _householder(structures: Structures, item: Node) -> Facts:
@@ -362,4 +398,6 @@ _RULES: dict[str, _Rule] = {
     "reshape": _reshape,
     "get": _result,
     "householder_product": _householder,
+    "scatter": _scatter,
+    "triangular_solve": _solution,
 }

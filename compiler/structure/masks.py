@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import NamedTuple
 
 from xlathe.compiler.ir import Node
@@ -78,6 +79,17 @@ def compare(item: Node) -> Mask:
         "eq": Mask(on, NOTHING),
         "ne": Mask(NOTHING, on),
     }[operation]
+
+
+def on_main_diagonal(item: Node) -> bool | None:
+    """What a comparison of row and column numbers says on the main diagonal, if it is one."""
+    if item.operation not in COMPARISONS:
+        return None
+    left, right = (position(source) for source in item.inputs)
+    if left is None or right is None or {left.axis, right.axis} != {-1, -2}:
+        return None
+    compare = getattr(operator, item.operation)
+    return compare(left.offset, right.offset)
 
 
 COMPARISONS = frozenset(["ge", "gt", "lt", "le", "eq", "ne"])

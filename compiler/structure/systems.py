@@ -9,8 +9,17 @@ from typing import NamedTuple
 from jax import lax
 
 from xlathe.compiler.ir import Graph, Node, array_type, get, node
-from xlathe.compiler.ops.build import broadcast_in_dim, dot, iota, make, reshaped, transposed
+from xlathe.compiler.ops.build import (
+    broadcast_in_dim,
+    dot,
+    iota,
+    make,
+    multiply,
+    reshaped,
+    transposed,
+)
 from xlathe.compiler.structure.algebra import HIGHEST, diagonal, graph, padded, triangular_solve
+from xlathe.compiler.structure.diagonals import Diagonals, diagonal_matrix, reciprocal
 from xlathe.compiler.structure.facts import Facts
 from xlathe.compiler.structure.infer import Structures
 
@@ -348,6 +357,25 @@ def _linear_solve(
     if results[0] is not columns.type or attributes["matvec"].result_types != results:
         return None
     return node("linear_solve", inputs, columns.type, attributes)
+
+
+def divided(system: System, shown: Structures) -> Node | None:
+    """The solution with a diagonal matrix as a product; None if its type would be another.
+
+    Its gradient reaches the diagonal alone, so that the program has to show the zeros.
+    """
+    entries = reciprocal(Diagonals(shown, True)(system.matrix))
+    right = system.right
+    if is_inverse(system):
+        new = diagonal_matrix(entries, right)
+    else:
+        axes = (*system.batch, system.unknown)
+        order = sorted(range(len(axes)), key=lambda place: axes[place])
+        spread = broadcast_in_dim(
+            transposed(entries, order), right.type.shape, tuple(axes[place] for place in order)
+        )
+        new = multiply(right, spread)
+    return new if new.type is right.type else None
 
 
 def is_inverse(system: System) -> bool:

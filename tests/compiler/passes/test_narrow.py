@@ -188,6 +188,43 @@ def test_slices_stand_on_the_operands():
     assert rewrite.numerics == "relaxed"
 
 
+BIG_A, BIG_B = matrices((480, 480), (480, 480))
+SPLITS: dict[str, Callable[..., Any]] = {
+    "a part that is not read": lambda a, b: jnp.split(a @ b, 3)[1],
+    "three of four blocks": lambda a, b: (
+        lambda upper, lower: (*jnp.split(upper, 2, 1), jnp.split(lower, 2, 1)[1])
+    )(*jnp.split(a @ b, 2)),
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_a_split_that_is_read_in_part_is_slices(name: str):
+    before, after, log = narrowed(SPLITS[name], BIG_A, BIG_B)
+    assert graph_cost(before).flops > 1.3 * graph_cost(after).flops
+    assert all(rewrite.rule == "part of a product" for rewrite in log.rewrites)
+    ours = jax.grad(
+        lambda *x: sum(jnp.sum(y**2) for y in jax.tree.leaves(xl.optimize(SPLITS[name])(*x)))
+    )
+    plain = jax.grad(lambda *x: sum(jnp.sum(y**2) for y in jax.tree.leaves(SPLITS[name](*x))))
+    wanted = plain(BIG_A, BIG_B)
+    np.testing.assert_allclose(
+        ours(BIG_A, BIG_B), wanted, rtol=1e-3, atol=1e-4 * float(jnp.max(abs(wanted)))
+    )
+
+
+def test_a_split_that_is_read_whole_stays():
+    before, after, _ = narrowed(lambda a, b: [jnp.sin(x) for x in jnp.split(a @ b, 2)], A, B)
+    assert after is before
+
+
+def test_parts_of_what_is_repeated_are_repetitions():
+    function = lambda v: jnp.split(jnp.broadcast_to(v, (8, N)), 2)  # noqa: E731
+    _, after, _ = narrowed(function, A[0])
+    assert operations(after) == {"broadcast_in_dim": 1}
+    along = lambda v: jnp.split(jnp.broadcast_to(v[:, None], (N, 8)), 2)  # noqa: E731
+    assert "split" in operations(narrowed(along, A[0])[1])
+
+
 DECLINES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
     "nearly all": (lambda a, b: (a @ b)[1:], (A, B), "cost as much as the whole"),
     "all of it in parts": (

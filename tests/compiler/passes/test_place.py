@@ -58,6 +58,10 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "transposed": sums(lambda a, b, c, i: (a @ b.T).T[4]),
     "head": sums(lambda a, b, c, i: (a @ b).reshape(N, 16, 10)[:, 3]),
     "reversed": sums(lambda a, b, c, i: (a @ b)[::-1][4]),
+    "concatenated": sums(lambda a, b, c, i: jnp.concatenate([a @ b, a @ c])[N - 3 : N + 2]),
+    "one of those concatenated": sums(lambda a, b, c, i: jnp.concatenate([a @ b, c @ b], 1)[:, :3]),
+    "stacked": sums(lambda a, b, c, i: jnp.stack([a @ b, a @ c])[1, :, 7]),
+    "slice of a slice": sums(lambda a, b, c, i: (a @ b)[3:90][::7, 5:40]),
 }
 
 
@@ -117,6 +121,78 @@ def test_finite_drops_what_zeros_are_multiplied_with():
     assert np.isnan(jax.jit(gradient_of_a)(A, given, C, PLACE)).any()
     got = xl.compile(gradient_of_a, numerics="finite")(A, given, C, PLACE)
     np.testing.assert_array_equal(got, jnp.zeros((N, N)).at[2].set(B[:, 2]))
+
+
+def test_finite_goes_through_functions_and_relaxed_says_why_it_does_not():
+    function = jax.grad(lambda a, b: jnp.sum(jnp.tanh(a @ b)[:, :4] ** 2), (0, 1))
+    _, after, log = placed(function, A, B, numerics="finite")
+    assert log.hits["product with a part among zeros"] == 2
+    after = Narrow("finite", CPU)(after)
+    assert graph_cost(prepared(function, A, B)).flops > 20 * graph_cost(after).flops
+    for one, other in zip(
+        xl.compile(function, numerics="finite")(A, B), function(A, B), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    before, after, log = placed(function, A, B)
+    assert after is before
+    assert any("may meet NaN" in miss.reason for miss in log.misses)
+
+
+def convolved(x: jax.Array, w: jax.Array, **options: Any) -> jax.Array:
+    layout = ("NHWC", "HWIO", "NHWC")
+    options = {"window_strides": (1, 1), "padding": "SAME", **options}
+    return lax.conv_general_dilated(x, w, dimension_numbers=layout, **options)
+
+
+IMAGES = jax.random.normal(jax.random.key(1), (3, 40, 36, 8))
+KERNEL = jax.random.normal(jax.random.key(2), (3, 5, 8, 16)) / 8
+CONVOLUTIONS: dict[str, tuple[Callable[..., Any], int]] = {
+    "rows": (lambda x, w: convolved(x, w)[:, :4], 2),
+    "rows inside": (lambda x, w: convolved(x, w)[:, 9:12], 2),
+    "last columns": (lambda x, w: convolved(x, w)[:, :, -3:], 2),
+    "corner": (lambda x, w: convolved(x, w, padding="VALID")[:, 30:, 2:7], 2),
+    "wide steps of the kernel": (lambda x, w: convolved(x, w, rhs_dilation=(2, 3))[:, 5:9], 2),
+    "one image": (lambda x, w: convolved(x, w)[1:2], 2),
+    "a channel": (lambda x, w: convolved(x, w)[..., 3:4], 2),
+    "steps": (lambda x, w: convolved(x, w, window_strides=(2, 2))[:, 3:5], 2),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_only_the_part_is_convolved(name: str):
+    part, count = CONVOLUTIONS[name]
+    function = jax.grad(lambda x, w: jnp.sum(part(x, w) ** 2), (0, 1))
+    before, after, log = placed(function, IMAGES, KERNEL, numerics="finite")
+    assert log.hits["product with a part among zeros"] == count
+    assert all(rewrite.numerics == "finite" for rewrite in log.rewrites)
+    assert graph_cost(before).flops > 1.4 * graph_cost(after).flops
+    got = xl.compile(function, numerics="finite")(IMAGES, KERNEL)
+    for one, other in zip(got, function(IMAGES, KERNEL), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * float(jnp.max(abs(other))))
+
+
+def test_declines_where_a_convolution_of_the_part_costs_as_much():
+    function = jax.grad(lambda x: jnp.sum(convolved(x, KERNEL)[:, 1:] ** 2))
+    before, after, log = placed(function, IMAGES, numerics="finite")
+    assert after is before
+    assert any(miss.reason == "the part costs as much as the whole" for miss in log.misses)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"numerics": "relaxed"}, "may meet NaN"),
+        ({"numerics": "strict"}, "added in another order"),
+        ({"numerics": "finite", "feature_group_count": 8}, "its channels are grouped"),
+    ],
+)
+def test_declines_convolutions(options: dict[str, Any], reason: str):
+    numerics = options.pop("numerics")
+    kernel = KERNEL[:, :, :1] if options else KERNEL
+    function = jax.grad(lambda x: jnp.sum(convolved(x, kernel, **options)[:, :4] ** 2))
+    before, after, log = placed(function, IMAGES, numerics=numerics)
+    assert after is before
+    assert any(reason in miss.reason for miss in log.misses)
 
 
 def test_the_other_factor_is_read_once():

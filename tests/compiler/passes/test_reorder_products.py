@@ -108,6 +108,10 @@ FINITE: dict[str, tuple[Callable[..., Any], str]] = {
         jax.grad(lambda A, B: jnp.trace(A @ B)),
         "B.T",
     ),
+    "a vector on the diagonal of zeros": (
+        lambda A, d: jnp.zeros((N, N)).at[jnp.arange(N), jnp.arange(N)].add(d) @ A,
+        "d * A",
+    ),
 }
 
 
@@ -221,6 +225,7 @@ CHEAP_GRADIENTS: dict[str, Callable[..., Any]] = {
     "diagonal and outer product": lambda d, v, x, y: jnp.sin(
         (jnp.diag(d) + jnp.outer(v, y)) @ x
     ).sum(),
+    "diagonal of a product": lambda A, B: jnp.sin(jnp.diag(A @ B)).sum(),
 }
 
 
@@ -233,6 +238,87 @@ def test_what_gradients_share_is_dissolved_step_by_step(name: str):
     assert graph_cost(before).flops > 2 * N**2
     # No product of two matrices is left.
     assert graph_cost(after).flops < 40 * N**2
+
+
+def squares(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: 0.5 * jnp.sum(function(*arguments) ** 2)
+
+
+READ_ONCE: dict[str, tuple[Callable[..., Any], int]] = {
+    "a factor is taken out wherever the sum stands": (lambda A, v, y: A.T @ A @ v - A.T @ y, 4),
+    "also of products of shared vectors": (lambda A, B, C, v: A @ B @ v + A @ C @ v, 6),
+    "a scale parts no product from the same one": (lambda A, B, v: 0.5 * (A @ B) @ (3.0 * v), 4),
+    "a scalar is no part of a matrix": (lambda A, x, s: (s * A) @ x, 2),
+}
+
+
+@pytest.mark.parametrize("name", READ_ONCE)
+def test_gradients_read_each_matrix_as_seldom_as_by_hand(name: str):
+    function, count = READ_ONCE[name]
+    arguments = operands(function)
+    gradient = jax.grad(squares(function), argnums=tuple(range(len(arguments))))
+    _, after, _ = rewritten(gradient, *arguments)
+    large = [
+        item
+        for item in after.nodes
+        if item.operation == "dot_general"
+        and any(source.type.size == N * N for source in item.inputs)
+    ]
+    assert len(large) == count
+    for one, other in zip(
+        xl.compile(gradient)(*arguments), jax.jit(gradient)(*arguments), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * float(jnp.abs(other).max()))
+
+
+def test_sums_of_elementwise_products_stand_as_their_operands_do():
+    gradient = jax.grad(squares(lambda A, d: A @ jnp.diag(d)), argnums=(0, 1))
+    _, after, _ = rewritten(gradient, *operands(lambda A, d: A), finite=True)
+    assert not {item.operation for item in after.nodes} & {"transpose", "dot_general"}
+
+
+TWINS: dict[str, tuple[Callable[..., Any], str]] = {
+    "a multiple": (lambda A, B: (A @ jnp.sin(B), (-3.0 * A) @ jnp.sin(B)), "A @ sin(B) * -3"),
+    "a negative": (lambda A, B: (A @ jnp.sin(B), A @ -jnp.sin(B)), "-(A @ sin(B))"),
+    "mirrored": (
+        lambda A, X: (jnp.einsum("ik,bk->ib", A, X), jnp.einsum("bk,ik->bi", X, A)),
+        ".T",
+    ),
+    "batches": (
+        lambda W: (
+            jnp.einsum("bij,bkj->bik", W, jnp.sin(W)),
+            jnp.einsum("bkj,bij->bki", jnp.sin(W), 2.0 * W),
+        ),
+        "2",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_of_a_product_and_its_multiple_or_transpose_one_is_computed(name: str):
+    function, formula = TWINS[name]
+    arguments = operands(function)
+    _, after, rewrites = rewritten(function, *arguments)
+    assert rewrites[-1].rule == "one product for two"
+    assert formula in rewrites[-1].after
+    assert [item.operation for item in after.nodes].count("dot_general") == 1
+    for one, other in zip(xl.compile(function)(*arguments), function(*arguments), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+NO_TWINS: dict[str, Callable[..., Any]] = {
+    "other precision": lambda A, B: (A @ B, jnp.matmul(-A, B, precision="highest")),
+    "other axes": lambda A, B: (A @ B, A.T @ B),
+    "a factor that is not known": lambda A, B, s: (A @ B, jnp.sin(s * A) @ B),
+    "a factor of zero": lambda A, B: (A @ B, (0.0 * A) @ B),
+}
+
+
+@pytest.mark.parametrize("name", NO_TWINS)
+def test_products_that_are_no_twins_are_computed_each(name: str):
+    function = NO_TWINS[name]
+    _, after, _ = rewritten(function, *operands(function))
+    assert [item.operation for item in after.nodes].count("dot_general") == 2
 
 
 @pytest.mark.parametrize("name", GRADIENTS)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 import xlathe as xl
 from xlathe.compiler.ir import Graph, parse
@@ -27,6 +28,14 @@ def facts_of(function, *arguments, zeros: bool = True) -> Facts:
 
 def assume(kind):
     return lambda x: xl.assume(x, kind)
+
+
+def solved(a, b, **options):
+    return lax.linalg.triangular_solve(a, b, **{"left_side": True, **options})
+
+
+def with_entry(a, place):
+    return a.at[place].set(1.0)
 
 
 SHOWN = {
@@ -72,6 +81,25 @@ SHOWN = {
     ),
     "sum over the batch": (lambda a: jax.vmap(jnp.tril)(a).sum(0), (jnp.stack([A, A]),), (FULL, 0)),
     "pad": (lambda a: jnp.pad(a, ((2, 0), (0, 2))), (A,), (7, 3)),
+    "rows of a split": (lambda a: jnp.split(jnp.tril(a), 2)[1], (A,), (FULL, 3)),
+    "columns of a split": (lambda a: jnp.split(jnp.triu(a), 2, 1)[1], (A,), (3, FULL)),
+    "solution with a triangle": (
+        lambda a: solved(a, jnp.tril(a), lower=True),
+        (A,),
+        (FULL, 0),
+    ),
+    "solution with a transposed triangle": (
+        lambda a: solved(a, jnp.triu(a), lower=True, transpose_a=True),
+        (A,),
+        (0, FULL),
+    ),
+    "solution from the right": (
+        lambda a: solved(a, jnp.triu(jnp.tril(a, 1)), left_side=False, unit_diagonal=True),
+        (A,),
+        (0, FULL),
+    ),
+    "an entry set": (lambda a: with_entry(jnp.triu(a, 1), (2, 2)), (A,), (0, FULL)),
+    "an entry set elsewhere": (lambda a: with_entry(jnp.triu(a, 1), (2, 1)), (A,), (FULL, FULL)),
     "cast": (lambda a: jnp.tril(a).astype(jnp.bfloat16), (A,), (FULL, 0)),
     "nothing": (lambda a: a + 1, (A,), (FULL, FULL)),
     "a comparison with a vector": (

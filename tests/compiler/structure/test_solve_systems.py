@@ -179,6 +179,33 @@ def test_the_solver_follows_the_program_where_zeros_count():
     assert found.rules == {"solve with a tridiagonal matrix"}
 
 
+DIVISIONS = {
+    "solve": lambda d, b: solve(jnp.diag(d), b),
+    "inverse": lambda d, b: jnp.linalg.inv(jnp.diag(d)) @ b,
+    "inverse from the right": lambda d, b: b @ jnp.linalg.inv(jnp.diag(d)),
+    "the inverse itself": lambda d, b: jnp.linalg.inv(jnp.diag(d)) + b,
+    "vmap": lambda d, b: jax.vmap(lambda d: solve(jnp.diag(d), b))(jnp.stack([d, d + 1])),
+}
+
+
+@pytest.mark.parametrize("function", DIVISIONS.values(), ids=DIVISIONS)
+def test_a_diagonal_that_the_program_shows_divides(function):
+    d, b = jnp.abs(V) + 1, A
+    found = improved(function, d, b, numerics="finite")
+    assert "solve with a diagonal matrix" in found.rules
+    assert not found.operations() & {"linear_solve", "lu", "dot_general"}
+    assert "linear_solve" in improved(function, d, b, runs=False).operations()
+
+    def loss(d, b):
+        return jnp.sum(function(d, b) ** 2)
+
+    within = improved(jax.grad(loss, (0, 1)), d, b, numerics="finite")
+    assert not within.operations() & {"linear_solve", "lu"}
+    outside = jax.grad(xl.compile(loss, numerics="finite"), (0, 1))(d, b)
+    for one, other in zip(outside, jax.grad(loss, (0, 1))(d, b), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
 def test_a_tridiagonal_solver_that_may_fail_is_not_taken():
     arguments = (matrix_of("tridiagonal", N), B)
 

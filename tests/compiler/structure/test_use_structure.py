@@ -244,14 +244,129 @@ def test_gradients_of_determinants_from_outside(kind):
         )
 
 
-def test_a_triangle_that_the_program_shows():
+@pytest.mark.parametrize("triangle", [jnp.tril, jnp.triu, lambda a: jnp.diag(jnp.diag(a))])
+def test_the_determinant_of_a_triangle_that_the_program_shows(triangle):
     def function(a):
-        return jnp.linalg.det(jnp.tril(a))
+        return jnp.linalg.det(triangle(a))
 
-    found = improved(function, matrix_of("symmetric", 6), numerics="finite")
-    assert "factors of a triangular matrix" in found.rules
-    assert "lu" not in found.operations()
-    assert not improved(function, matrix_of("symmetric", 6)).rules
+    a = matrix_of("symmetric", 6)
+    found = improved(function, a, numerics="finite")
+    assert "determinant of a triangular matrix" in found.rules
+    assert not found.operations() & {"lu", "custom_jvp"}
+    improved(jax.vmap(function), jnp.stack([a, a + 1]), numerics="finite")
+    assert not improved(function, a).rules
+    within = improved(jax.grad(function), a, numerics="finite")
+    assert "lu" not in within.operations()
+    np.testing.assert_allclose(
+        jax.grad(xl.compile(function, numerics="finite"))(a), jax.grad(function)(a), rtol=1e-4
+    )
+
+
+def test_the_gradient_of_a_determinant_solves_nothing():
+    function = jax.grad(lambda a: jnp.linalg.det(jnp.tril(a)) ** 2)
+    found = improved(function, matrix_of("symmetric", 6) / 5, numerics="finite")
+    assert "diagonal of a solution" in found.rules
+    assert "triangular_solve" not in found.operations()
+
+
+ENTRIES = jnp.abs(V) + 1
+DIAGONAL_SOLUTIONS = {
+    "left": lambda d, b: substituted(jnp.diag(d), b, lower=True),
+    "transposed": lambda d, b: substituted(jnp.diag(d), b, transpose_a=True),
+    "right": lambda d, b: substituted(jnp.diag(d), b.T, left_side=False, lower=True),
+    "ones on the diagonal": lambda d, b: substituted(jnp.diag(d), b, unit_diagonal=True),
+    "the other triangle": lambda d, b: substituted(jnp.triu(jnp.outer(d, d)), b, lower=True),
+    "vmap": lambda d, b: jax.vmap(lambda d: substituted(jnp.diag(d), b, lower=True))(
+        jnp.stack([d, d + 1])
+    ),
+}
+
+
+def substituted(a, b, **options):
+    return lax.linalg.triangular_solve(a, b, **{"left_side": True, **options})
+
+
+@pytest.mark.parametrize("function", DIAGONAL_SOLUTIONS.values(), ids=DIAGONAL_SOLUTIONS)
+def test_a_triangle_that_is_a_diagonal_divides(function):
+    found = improved(function, ENTRIES, B, numerics="finite")
+    assert "solution with a diagonal matrix" in found.rules
+    assert "triangular_solve" not in found.operations()
+    assert "solution with a diagonal matrix" not in improved(function, ENTRIES, B, runs=False).rules
+    loss = jax.grad(lambda d, b: jnp.sum(function(d, b) ** 2), (0, 1))
+    improved(loss, ENTRIES, B, numerics="finite")
+
+
+MASK = jnp.eye(N, dtype=bool)
+TRIANGLE = matrix_of("symmetric", N)
+DIAGONALS_OF_SOLUTIONS = {
+    "lower": lambda t, a: substituted(t, jnp.tril(a), lower=True),
+    "upper": lambda t, a: substituted(t, jnp.triu(a), lower=True, transpose_a=True),
+    "right": lambda t, a: substituted(t, jnp.triu(a), left_side=False, unit_diagonal=True),
+    "of a sum": lambda t, a: 2 * substituted(t, jnp.tril(a, -1) + jnp.eye(N), lower=True) + 1,
+}
+
+
+@pytest.mark.parametrize("solution", DIAGONALS_OF_SOLUTIONS.values(), ids=DIAGONALS_OF_SOLUTIONS)
+def test_of_a_triangular_solution_the_diagonal_alone(solution):
+    for function in (
+        lambda t, a: jnp.diag(solution(t, a)),
+        lambda t, a: jnp.tril(jnp.triu(solution(t, a))),
+    ):
+        found = improved(function, TRIANGLE, A, numerics="finite")
+        assert {"diagonal", "diagonal of a solution"} & found.rules
+        assert "triangular_solve" not in found.operations()
+        assert "triangular_solve" in improved(function, TRIANGLE, A, runs=False).operations()
+
+
+def test_the_diagonal_of_a_full_solution_stays():
+    found = improved(
+        lambda t, a: jnp.diag(substituted(t, a, lower=True)), TRIANGLE, A, numerics="finite"
+    )
+    assert "triangular_solve" in found.operations()
+
+
+def test_the_diagonal_of_what_a_mask_chooses():
+    for compare in (jnp.equal, jnp.not_equal, jnp.less, jnp.greater_equal):
+        found = improved(
+            lambda a, b, compare=compare: jnp.diag(
+                jnp.where(compare(jnp.arange(N)[:, None], jnp.arange(N)), jnp.sin(a), b[0]).T
+            ),
+            A,
+            TRIANGLE,
+        )
+        assert found.rules == {"diagonal"}
+        assert {rewrite.numerics for rewrite in found.rewrites} == {"exact"}
+        assert "select_n" not in found.operations()
+    with_nan = A.at[3, 5].set(jnp.nan)
+    function = lambda a: jnp.diag(jnp.tril(a) + jnp.triu(a, 1))  # noqa: E731
+    np.testing.assert_array_equal(xl.compile(function)(with_nan), function(with_nan))
+
+
+@pytest.mark.parametrize("rows", [lambda a: jnp.split(a, [5])[1], lambda a: a[5:]])
+def test_the_diagonal_of_padded_rows(rows):
+    def function(a, low=5):
+        return jnp.diag(jnp.pad(2 * rows(jnp.sin(a)), ((low, 5 - low), (0, 0))))
+
+    found = improved(function, A)
+    assert found.rules == {"diagonal"}
+    assert [i.type.shape for i in found.graph.nodes if i.operation == "sin"] == [(N,)]
+    assert not improved(lambda a: function(a, 4), A, runs=False).rules
+
+
+def test_rows_in_their_order():
+    everything = lambda: jnp.arange(N)  # noqa: E731
+    found = improved(lambda a: jnp.sin(a)[everything()], A)
+    assert found.rules == {"rows in their order"}
+    assert "gather" not in found.operations()
+    found = improved(lambda a: jnp.zeros((N, 9)).at[everything()].add(jnp.sin(a)), B)
+    assert found.rules == {"rows in their order"}
+    for other in (
+        lambda a: a[everything()[::-1]],
+        lambda a: a[:, everything()],
+        lambda a: a[everything() + 1],
+    ):
+        assert not improved(other, A, runs=False).rules
+    assert not improved(lambda a: jnp.ones((N, 9)).at[everything()].add(a), B).rules
 
 
 def test_the_determinant_of_a_positive_definite_matrix():
