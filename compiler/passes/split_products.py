@@ -25,7 +25,7 @@ from xlathe.compiler.targets import CPU, Target
 
 _MARGIN = 0.85
 _MAX_DIAGONALS = 5
-_MAX_CORES = 4
+_ROWS_A_CORE = 160
 _MIN_STRIP = 192
 _MIN_SYMMETRIC = (1024, 256)
 
@@ -180,13 +180,13 @@ class _Splitter:
         (left_axes, right_axes), (batch, _) = item["dimension_numbers"]
         if self.target.platform != "cpu" or batch or len(left_axes) != 1 or left.type.rank != 2:
             return None
-        if self.target.cores > _MAX_CORES:
-            return None
         same = left is right and left_axes == right_axes
         if not same and not (is_transpose(left, right) and left_axes != right_axes):
             return None
         size, inner = item.type.shape[0], left.type.shape[left_axes[0]]
-        if size < _MIN_SYMMETRIC[0] or inner < _MIN_SYMMETRIC[1]:
+        # Blocks are products of their own: small ones keep few cores busy.
+        least = max(_MIN_SYMMETRIC[0], _ROWS_A_CORE * self.target.cores)
+        if size < least or inner < _MIN_SYMMETRIC[1]:
             return None
         depth = 1 if size < 2048 else 2
         share = 0.5 + 0.5 ** (depth + 1)

@@ -206,6 +206,8 @@ def method_for(facts: Facts, matrix: Node, platform: str) -> Method | None:
 
 def factors(method: Method, matrix: Node, lu: Node | None) -> tuple[Node, ...]:
     """What a method works out of the matrix before it sees a right hand side."""
+    if method.name == "triangular":
+        matrix = _under_mask(matrix, method.lower)
     fixed = matrix if matrix.operation == "stop_gradient" else make("stop_gradient", matrix)
     if method.name == "lu":
         assert lu is not None
@@ -222,6 +224,22 @@ def factors(method: Method, matrix: Node, lu: Node | None) -> tuple[Node, ...]:
     if method.name == "diagonal":
         return (diagonal(fixed),)
     return (fixed,)
+
+
+def _under_mask(matrix: Node, lower: bool) -> Node:
+    """What was masked to be triangular: substitution reads one triangle of it only."""
+    inner = matrix
+    while inner.operation in ("assume", "stop_gradient"):
+        inner = inner.inputs[0]
+    if inner.operation != "select_n" or len(inner.inputs) != 3:
+        return matrix
+    which, *cases = inner.inputs
+    mask = Structures(zeros=True).mask(which)
+    for other, case in zip((mask.true, mask.false), cases, strict=True):
+        beyond = other.low if lower else other.high
+        if beyond < 0 and case.type is matrix.type:
+            return case
+    return matrix
 
 
 def solve_flops(method: Method, size: int, columns: int, matrices: int = 1) -> float:

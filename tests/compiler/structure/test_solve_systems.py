@@ -179,6 +179,17 @@ def test_the_solver_follows_the_program_where_zeros_count():
     assert found.rules == {"solve with a tridiagonal matrix"}
 
 
+@pytest.mark.parametrize(("masked", "other"), [(jnp.tril, jnp.triu), (jnp.triu, jnp.tril)])
+def test_a_mask_that_the_solver_would_not_read_is_left_out(masked, other):
+    dirty = A + jnp.where(other(jnp.ones_like(A)) - jnp.eye(N) > 0, jnp.nan, 0)
+    found = improved(lambda a, b: solve(masked(a), b), dirty, B, numerics="finite")
+    (node,) = [item for item in found.graph.nodes if item.operation == "linear_solve"]
+    masks = [item.inputs[0].operation for item in node.inputs if item.operation == "stop_gradient"]
+    assert set(masks) == {"parameter"}
+    strict = improved(lambda a, b: solve(masked(a, 1 if masked is jnp.tril else -1), b), A, B)
+    assert not strict.rewrites
+
+
 DIVISIONS = {
     "solve": lambda d, b: solve(jnp.diag(d), b),
     "inverse": lambda d, b: jnp.linalg.inv(jnp.diag(d)) @ b,
