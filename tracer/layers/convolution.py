@@ -43,6 +43,8 @@ class ConvolutionBase(Layer):
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.input_spec = InputSpec(min_ndim=self.rank + 2)
+
+    def _refuse_strided_dilation(self) -> None:
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
                 "`strides > 1` not supported in conjunction with `dilation_rate > 1`. Received: "
@@ -144,6 +146,7 @@ class _Conv(ConvolutionBase):
             *(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias),
             allow_causal=True,
         )
+        self._refuse_strided_dilation()
         options.keep(
             self,
             kernel_initializer=kernel_initializer,
@@ -188,4 +191,6 @@ class Conv3D(_Conv):
     rank = 3
 
 
-__all__ = ["Conv1D", "Conv2D", "Conv3D"]
+Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
+
+__all__ = ["Conv1D", "Conv2D", "Conv3D", "Convolution1D", "Convolution2D", "Convolution3D"]

@@ -57,3 +57,19 @@ def spatial_axes(chosen: str, rank: int) -> tuple[int, ...]:
     """Return the axes of space."""
     first = 1 if chosen == "channels_last" else 2
     return tuple(range(first, first + rank))
+
+
+def interpolation(value: str) -> str:
+    """Return the name of an interpolation that `jax.image.resize` knows.
+
+    Raises:
+        ValueError: for any other.
+    """
+    chosen = value.lower()
+    known = ("bilinear", "nearest", "lanczos3", "lanczos5", "bicubic")
+    if chosen not in known:
+        raise ValueError(
+            f"Invalid value for argument `interpolation`. Expected one of {known}. "
+            f"Received: interpolation={value}"
+        )
+    return "cubic" if chosen == "bicubic" else chosen

@@ -13,7 +13,7 @@ def snake_case(name: str) -> str:
 
 
 def unique_name(prefix: str) -> str:
-    """Return `prefix`, numbered from its second use on: dense, dense_1, dense_2, …"""
+    """Return `prefix`, numbered from its second use on: dense, dense_1, and so on."""
     count = _counts[prefix]
     _counts[prefix] += 1
     return f"{prefix}_{count}" if count else prefix

@@ -1,4 +1,4 @@
-"""Configurations: what an object was made from, as plain data, and the object made from it again."""
+"""Configurations: what an object was made from, as plain data, and the way back."""
 
 import difflib
 import inspect

@@ -81,6 +81,7 @@ class Node:
 
 
 def is_symbolic(value: Any) -> bool:
+    """Say whether `value` is a symbolic tensor."""
     return isinstance(value, SymbolicTensor)
 
 
