@@ -1,9 +1,13 @@
 """Configurations of layers, one a line; the default suite runs those in `CORE`."""
 
-from .check import Case
+import numpy as np
+
+from .check import Case, data
 
 IMAGE, FIRST = (2, 8, 7, 4), (2, 4, 8, 7)
 SERIES, VOLUME, ROWS = (2, 9, 4), (2, 5, 6, 5, 2), (3, 6)
+OTHER = data(SERIES, seed=5)
+MASK = np.arange(9)[None] < np.array([[9], [4]])
 
 CORE = [
     Case("Dense", ROWS, {"units": 5, "activation": "relu"}),
@@ -27,6 +31,18 @@ CORE = [
     Case("ZeroPadding2D", IMAGE, {"padding": ((1, 2), (0, 3))}),
     Case("Dot", [SERIES, (2, 9, 3)], {"axes": 1}),
     Case("Concatenate", [SERIES, (2, 9, 3)]),
+    Case("LSTM", SERIES, {"units": 3, "return_sequences": True, "return_state": True}),
+    Case("GRU", SERIES, {"units": 3}),
+    Case("Bidirectional", SERIES, {"layer": Case("LSTM", SERIES, {"units": 3})}),
+    Case("TimeDistributed", SERIES, {"layer": Case("Dense", ROWS, {"units": 3})}),
+    Case("Attention", [SERIES, (2, 5, 4)], {"use_scale": True}),
+    Case("MultiHeadAttention", SERIES, {"num_heads": 2, "key_dim": 3}, call={"value": OTHER}),
+    Case(
+        "GroupQueryAttention",
+        SERIES,
+        {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2},
+        call={"value": OTHER, "use_causal_mask": True},
+    ),
 ]
 
 MORE = [
@@ -120,4 +136,139 @@ MORE = [
     Case("Dot", [ROWS, ROWS], {"axes": 1, "normalize": True}),
     Case("Dot", [SERIES, (2, 4, 3)], {"axes": (2, 1)}),
     Case("Dot", [(2, 3, 4, 5), (2, 5, 3)], {"axes": (3, 1)}),
+    Case("SimpleRNN", SERIES, {"units": 3, "go_backwards": True, "return_sequences": True}),
+    Case("SimpleRNN", SERIES, {"units": 3, "use_bias": False, "unroll": True}),
+    Case("LSTM", SERIES, {"units": 3, "stateful": True}),
+    Case("LSTM", SERIES, {"units": 3, "implementation": 1, "unit_forget_bias": False}),
+    Case("LSTM", SERIES, {"units": 3}, call={"mask": MASK}),
+    Case("LSTM", SERIES, {"units": 3, "return_sequences": True}, call={"mask": MASK}),
+    Case("GRU", SERIES, {"units": 3, "reset_after": False, "return_sequences": True}),
+    Case("GRU", SERIES, {"units": 3, "use_bias": False, "return_state": True}),
+    Case(
+        "GRU",
+        SERIES,
+        {"units": 3, "zero_output_for_mask": True, "return_sequences": True},
+        call={"mask": MASK},
+    ),
+    Case(
+        "RNN",
+        SERIES,
+        {
+            "cell": [Case("LSTMCell", ROWS, {"units": 3}), Case("GRUCell", ROWS, {"units": 4})],
+            "return_sequences": True,
+        },
+    ),
+    Case("RNN", SERIES, {"cell": Case("SimpleRNNCell", ROWS, {"units": 3})}),
+    Case(
+        "Bidirectional",
+        SERIES,
+        {"layer": Case("GRU", SERIES, {"units": 3, "return_sequences": True}), "merge_mode": "sum"},
+    ),
+    Case(
+        "Bidirectional", SERIES, {"layer": Case("LSTM", SERIES, {"units": 3, "return_state": True})}
+    ),
+    Case(
+        "Bidirectional",
+        SERIES,
+        {
+            "layer": Case("SimpleRNN", SERIES, {"units": 3, "return_sequences": True}),
+            "merge_mode": None,
+        },
+        call={"mask": MASK},
+    ),
+    Case(
+        "TimeDistributed",
+        (2, 3, 6, 5, 2),
+        {"layer": Case("Conv2D", IMAGE, {"filters": 3, "kernel_size": 2})},
+    ),
+    Case(
+        "Attention",
+        [SERIES, SERIES, SERIES],
+        {"score_mode": "concat"},
+        call={"use_causal_mask": True},
+    ),
+    Case(
+        "Attention",
+        [SERIES, SERIES],
+        {"use_scale": True, "score_mode": "concat"},
+        call={"mask": [MASK, MASK], "return_attention_scores": True},
+    ),
+    Case("AdditiveAttention", [SERIES, (2, 5, 4)]),
+    Case("AdditiveAttention", [SERIES, SERIES], {"use_scale": False}),
+    Case(
+        "MultiHeadAttention",
+        SERIES,
+        {"num_heads": 2, "key_dim": 3, "value_dim": 5, "use_bias": False, "output_shape": 6},
+        call={"value": OTHER, "return_attention_scores": True},
+    ),
+    Case(
+        "MultiHeadAttention",
+        SERIES,
+        {"num_heads": 2, "key_dim": 3, "use_gate": True, "sliding_window": 3},
+        call={"value": OTHER, "use_causal_mask": True},
+    ),
+    Case(
+        "MultiHeadAttention",
+        SERIES,
+        {"num_heads": 2, "key_dim": 3},
+        call={"value": OTHER, "attention_mask": MASK[:, None]},
+    ),
+    Case(
+        "MultiHeadAttention",
+        (2, 3, 5, 4),
+        {"num_heads": 2, "key_dim": 3, "attention_axes": (2,)},
+        call={"value": data((2, 3, 5, 4), seed=9)},
+    ),
+    Case(
+        "MultiHeadAttention",
+        (2, 3, 5, 4),
+        {"num_heads": 2, "key_dim": 3},
+        call={"value": data((2, 3, 5, 4), seed=9)},
+    ),
+    Case(
+        "GroupQueryAttention",
+        SERIES,
+        {
+            "head_dim": 3,
+            "num_query_heads": 2,
+            "num_key_value_heads": 1,
+            "use_bias": False,
+            "use_gate": True,
+        },
+        call={"value": OTHER, "return_attention_scores": True},
+    ),
+    Case("EinsumDense", SERIES, {"equation": "...x,xy->...y", "output_shape": 5, "bias_axes": "y"}),
+    Case(
+        "EinsumDense",
+        SERIES,
+        {"equation": "abc,cde->abde", "output_shape": (None, 2, 3), "bias_axes": "e"},
+    ),
+    Case("Rescaling", ROWS, {"scale": 0.5, "offset": 2.0}),
+    Case("Rescaling", ROWS, {"scale": [0.5, 1.0, 2.0, 3.0, 4.0, 5.0]}),
+    Case("Normalization", SERIES, {"axis": 1}),
+    Case("Normalization", ROWS, {"axis": None, "mean": 1.0, "variance": 4.0}),
+    Case("Normalization", ROWS, {"mean": [1.0] * 6, "variance": [4.0] * 6, "invert": True}),
+    Case("Resizing", IMAGE, {"height": 5, "width": 9}),
+    Case("Resizing", IMAGE, {"height": 6, "width": 3, "crop_to_aspect_ratio": True}),
+    Case(
+        "Resizing", IMAGE, {"height": 4, "width": 4, "pad_to_aspect_ratio": True, "antialias": True}
+    ),
+    Case(
+        "Resizing",
+        FIRST,
+        {"height": 5, "width": 9, "interpolation": "bicubic", "data_format": "channels_first"},
+    ),
+    Case("CategoryEncoding", (3, 4), {"num_tokens": 5}, integers=5),
+    Case("CategoryEncoding", (3, 1), {"num_tokens": 5, "output_mode": "one_hot"}, integers=5),
+    Case("CategoryEncoding", (3, 4), {"num_tokens": 5, "output_mode": "count"}, integers=5),
+    Case("Discretization", ROWS, {"bin_boundaries": [-0.5, 0.0, 0.7]}),
+    Case("RandomFlip", IMAGE, call={"training": False}),
+    Case(
+        "RandomRotation",
+        IMAGE,
+        {"factor": (0.1, 0.1), "fill_mode": "constant"},
+        training=True,
+        call={"training": True},
+    ),
+    Case("GaussianNoise", ROWS, {"stddev": 0.5}),
 ]

@@ -12,7 +12,6 @@ The first is the same code as the second: a call inside a `StatelessScope` reads
 import functools
 import inspect
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -20,7 +19,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xlathe.tracer.layers import initializers, naming, regularizers, scope, specs, symbolic
+from xlathe.tracer.layers import (
+    initializers,
+    masking,
+    naming,
+    regularizers,
+    scope,
+    specs,
+    symbolic,
+)
 from xlathe.tracer.layers.dtypes import get_policy
 from xlathe.tracer.layers.pure import Pure
 from xlathe.tracer.layers.random import SeedGenerator
@@ -242,7 +249,7 @@ class Layer(Pure, Configurable):
         """Return the variables of this layer itself: trainable ones first, seeds last."""
         state = unique([*self._own_weights, *self._held(STATE)])
         variables = [v.state if isinstance(v, SeedGenerator) else v for v in state]
-        return sorted(variables, key=lambda v: (v.seed_state, not v.trainable))
+        return sorted(variables, key=lambda v: (v.kind != "weight", not v.trainable))
 
     @property
     def variables(self) -> list[Variable]:
@@ -268,16 +275,16 @@ class Layer(Pure, Configurable):
 
     @property
     def weights(self) -> list[Variable]:
-        """Every variable but the states of seed generators."""
-        return [v for v in self.variables if not v.seed_state]
+        """Every variable but the states of seed generators and of stateful layers."""
+        return [v for v in self.variables if v.kind == "weight"]
 
     @property
     def trainable_weights(self) -> list[Variable]:
-        return [v for v in self.trainable_variables if not v.seed_state]
+        return [v for v in self.trainable_variables if v.kind == "weight"]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
-        return [v for v in self.non_trainable_variables if not v.seed_state]
+        return [v for v in self.non_trainable_variables if v.kind == "weight"]
 
     def get_weights(self) -> list[np.ndarray]:
         """Return the values of `weights` as NumPy arrays."""
@@ -352,7 +359,7 @@ class Layer(Pure, Configurable):
         bound = self._bind(args, kwargs)
         if training is not None and "training" in self._call_signature.parameters:
             bound.arguments["training"] = training
-        masks = self._fill_masks(bound)
+        masks = masking.fill(self._call_signature, bound)
         bound.arguments = {k: self._convert(v) for k, v in bound.arguments.items()}
         mixed = self.autocast and self.compute_dtype != self.variable_dtype
         outer = scope.current_call()
@@ -369,7 +376,7 @@ class Layer(Pure, Configurable):
             outputs = self.call(*bound.args, **bound.kwargs)
             self.built = True
             self._penalise(outputs)
-        self._mask_outputs(bound, masks, outputs)
+        masking.attach(self, bound, masks, outputs)
         return outputs
 
     def _resolve_training(self, kwargs: dict[str, Any]) -> Any:
@@ -382,7 +389,8 @@ class Layer(Pure, Configurable):
         if outer is not None and outer.training is not None:
             return outer.training
         has_default = parameter is not None and parameter.default is not parameter.empty
-        return parameter.default if has_default else None
+        default = parameter.default if has_default else None
+        return False if default is None and outer is None else default
 
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
         kwargs = dict(kwargs)
@@ -431,48 +439,6 @@ class Layer(Pure, Configurable):
             and bound.arguments[argument] is not None
         }
 
-    def _fill_masks(self, bound: inspect.BoundArguments) -> Any:
-        """Fill in `mask` arguments from the masks attached to arrays; return the first's."""
-        parameters = self._call_signature.parameters
-        tensors = {
-            name: value
-            for name, value in bound.arguments.items()
-            if name != "mask"
-            and not name.endswith("_mask")
-            and any(hasattr(leaf, "shape") for leaf in jax.tree.leaves(value))
-        }
-        for name, value in tensors.items():
-            argument = "mask" if len(tensors) == 1 else f"{name}_mask"
-            if argument in parameters and bound.arguments.get(argument) is None:
-                mask = _masks(value)
-                if jax.tree.leaves(mask):
-                    bound.arguments[argument] = mask
-        if (mask := bound.arguments.get("mask")) is not None:
-            return mask
-        return _masks(next(iter(tensors.values()))) if tensors else None
-
-    def _mask_outputs(self, bound: inspect.BoundArguments, masks: Any, outputs: Any) -> None:
-        """Attach to the outputs the masks that follow from those of the inputs."""
-        if not self.supports_masking:
-            if jax.tree.leaves(masks):
-                warnings.warn(
-                    f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with "
-                    "a mask attached to it. However, this layer does not support masking and will "
-                    "therefore destroy the mask information. Downstream layers will not see the "
-                    "mask.",
-                    stacklevel=3,
-                )
-            return
-        arrays = [leaf for leaf in jax.tree.leaves(outputs) if isinstance(leaf, jax.Array)]
-        if all(scope.get_mask(array) is not None for array in arrays):
-            return
-        first = next(iter(bound.arguments.values()), None)
-        found = self.compute_mask(first, masks)
-        flat = jax.tree.leaves(found, is_leaf=lambda leaf: leaf is None)
-        for array, mask in zip(arrays, flat, strict=False):
-            if mask is not None and scope.get_mask(array) is None:
-                scope.set_mask(array, mask)
-
     def _penalise(self, outputs: Any) -> None:
         if self.activity_regularizer is None:
             return
@@ -504,8 +470,3 @@ def _building(build: Callable) -> Callable:
 
 
 Layer.build = _building(Layer.build)
-
-
-def _masks(value: Any) -> Any:
-    """Return the masks of an argument's arrays, None where there is none, in its structure."""
-    return jax.tree.map(scope.get_mask, value)

@@ -166,13 +166,20 @@ class _Affine(Layer):
 class LayerNormalization(_Affine):
     """Normalise each example by the mean and variance of its own features."""
 
-    def __init__(self, axis: Any = -1, epsilon: float = 1e-3, *args: Any, **kwargs: Any):
+    def __init__(
+        self,
+        axis: Any = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        **kwargs: Any,
+    ):
         if not isinstance(axis, int | list | tuple):
             raise TypeError(
                 "Expected an int or a list/tuple of ints for the argument 'axis', but received: "
                 f"{axis!r}"
             )
-        super().__init__(axis, epsilon, *args, **kwargs)
+        super().__init__(axis, epsilon, center, scale, **kwargs)
 
     def build(self, input_shape: Any) -> None:
         axes = sorted(_axes(self.axis, len(input_shape)))

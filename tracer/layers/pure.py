@@ -72,7 +72,7 @@ class Pure:
         """
         self._ensure_built(inputs, kwargs)
         values = self._match("params", params, self.trainable_variables)
-        others = [v for v in self.non_trainable_variables if not v.seed_state]
+        others = [v for v in self.non_trainable_variables if v.kind != "seed"]
         if state is not None:
             values |= self._match("state", state, others)
         key = None if key is None else _as_key(key)
@@ -131,14 +131,14 @@ class Pure:
 
     def get_state(self) -> dict[str, Any]:
         """Return the other weights that the model holds, as `apply` gives them."""
-        others = [v for v in self.non_trainable_variables if not v.seed_state]
+        others = [v for v in self.non_trainable_variables if v.kind != "seed"]
         return _nest({path: v.value for path, v in self._paths(others)})
 
     def set_params(self, params: dict[str, Any], state: dict[str, Any] | None = None) -> None:
         """Make the model hold these weights; nothing is set if something doesn't fit."""
         values = self._match("params", params, self.trainable_variables)
         if state is not None:
-            others = [v for v in self.non_trainable_variables if not v.seed_state]
+            others = [v for v in self.non_trainable_variables if v.kind != "seed"]
             values |= self._match("state", state, others)
         for variable, value in values.items():
             variable.assign(value)

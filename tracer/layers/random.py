@@ -41,7 +41,7 @@ class SeedGenerator:
             trainable=False,
             name="seed_generator_state",
             path=f"{name}/seed_generator_state",
-            seed_state=True,
+            kind="seed",
         )
 
     def next_key(self) -> jax.Array:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 
@@ -54,7 +54,14 @@ class StatelessScope:
         self._draws += 1
         return jax.random.fold_in(self.key, self._draws)
 
-    def __enter__(self) -> "StatelessScope":
+    def inner(self) -> "StatelessScope":
+        """Return a scope with the same bindings, for code that a loop repeats."""
+        key = None if self.key is None else self.next_key("loop")
+        return StatelessScope(
+            self.values, key=key, explicit_keys=self.explicit_keys, abstract=self.abstract
+        )
+
+    def __enter__(self) -> Self:
         self._token = _scope.set(self)
         return self
 

@@ -27,6 +27,9 @@ class Variable(Arithmetic):
         name: its name; "variable" unless given.
         regularizer: a function of the value that is added to the loss.
         constraint: a function from the value to an allowed one, applied after each update.
+        path: its name after those of the layers around it.
+        kind: "weight", "seed" for the state of a seed generator, or "carry" for what a stateful
+            layer carries from call to call.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class Variable(Arithmetic):
         path: str | None = None,
         regularizer: Callable | None = None,
         constraint: Callable | None = None,
-        seed_state: bool = False,
+        kind: str = "weight",
     ):
         self.name = name or "variable"
         self.path = path or self.name
@@ -49,7 +52,7 @@ class Variable(Arithmetic):
         self.autocast = autocast
         self.regularizer = regularizer
         self.constraint = constraint
-        self.seed_state = seed_state
+        self.kind = kind
         if callable(initializer):
             if shape is None:
                 raise ValueError(
