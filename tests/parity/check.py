@@ -88,9 +88,14 @@ def outputs_and_gradients(layer: Any, x: Any, call: dict[str, Any]) -> Any:
     return {"outputs": y, "statistics": statistics, "gradients": gradients}
 
 
-def build(layer: Any, case: Case, x: Any) -> None:
-    """Make the layer's weights, by a call."""
-    layer(x, **case.call)
+def symbolic(make: Any, x: Any, batch: bool) -> Any:
+    """Return a structure of symbolic tensors like `x`, its batch fixed or not."""
+
+    def like(leaf: np.ndarray) -> Any:
+        first = leaf.shape[0] if batch else None
+        return make((first, *leaf.shape[1:]), str(leaf.dtype))
+
+    return jax.tree.map(like, x)
 
 
 def compare(case: Case, tolerance: float = 2e-5) -> None:
@@ -98,8 +103,10 @@ def compare(case: Case, tolerance: float = 2e-5) -> None:
     x = data(case.shapes, case.integers)
     theirs = make(keras.layers, case)
     ours = make(xl.layers, case)
-    build(theirs, case, x)
-    build(ours, case, x)
+    fixed = case.options.get("stateful") or any(hasattr(v, "shape") for v in case.call.values())
+    theirs(symbolic(keras.KerasTensor, x, True), **case.call)
+    inputs = symbolic(lambda s, d: xl.Input(batch_shape=s, dtype=d), x, bool(fixed))
+    shapes = [tensor.shape for tensor in jax.tree.leaves(ours(inputs, **case.call))]
     weights = randomise([np.asarray(v.value) for v in theirs.weights])
     assert [w.shape for w in ours.get_weights()] == [w.shape for w in weights]
     names = [weight.name for weight in theirs.weights]
@@ -114,13 +121,9 @@ def compare(case: Case, tolerance: float = 2e-5) -> None:
     received = outputs_and_gradients(ours, x, call)
     for kind, value in expected.items():
         close(received[kind], value, f"{case}: {kind}", tolerance)
-    fixed_batch = case.options.get("stateful") or any(
-        hasattr(v, "shape") for v in case.call.values()
-    )
-    if not fixed_batch:
-        symbolic = jax.tree.map(lambda leaf: xl.Input(leaf.shape[1:], dtype=str(leaf.dtype)), x)
-        shapes = [tuple(t.shape[1:]) for t in jax.tree.leaves(ours(symbolic, **case.call))]
-        assert shapes == [leaf.shape[1:] for leaf in jax.tree.leaves(expected["outputs"])]
+    for shape, output in zip(shapes, jax.tree.leaves(expected["outputs"]), strict=True):
+        assert shape[1:] == output.shape[1:]
+        assert shape[0] == (output.shape[0] if fixed else None)
 
 
 def make(layers: Any, case: Case) -> Any:
