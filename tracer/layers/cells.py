@@ -25,6 +25,7 @@ class Cell(Layer):
     """
 
     gates: ClassVar[int] = 1
+    bias_initializer: Any
     dropout: float
     recurrent_dropout: float
 
@@ -186,13 +187,7 @@ class LSTMCell(_GatedCell):
             parts = [start((units,), dtype), jnp.ones(units, dtype), start((2 * units,), dtype)]
             return jnp.concatenate(parts)
 
-        return self.add_weight(
-            (units * 4,),
-            with_ones,
-            regularizer=self.bias_regularizer,
-            constraint=self.bias_constraint,
-            name="bias",
-        )
+        return options.add(self, "bias", (units * 4,), initializer=with_ones)
 
     def call(self, inputs: Any, states: Any, training: Any = False) -> Any:
         h, c = states

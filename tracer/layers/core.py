@@ -220,7 +220,7 @@ class InputLayer(Layer):
             )
         if shape is not None:
             batch_shape = (batch_size, *([shape] if isinstance(shape, int) else shape))
-        self.batch_shape = tuple(batch_shape)
+        self.batch_shape = tuple(batch_shape or ())
         self._dtype = jnp.dtype(dtype or "float32").name
         self.optional = optional
         self.supports_masking = True

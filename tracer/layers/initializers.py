@@ -140,12 +140,13 @@ class VarianceScaling(RandomInitializer):
         self.distribution = "truncated_normal" if distribution == "normal" else distribution
 
     def _draw(self, key, shape, dtype):
-        name = self.distribution.replace("untruncated_", "")
+        name: Any = self.distribution.replace("untruncated_", "")
+        mode: Any = self.mode
         if len(shape) < 2:
             # A vector counts as having as many inputs as outputs.
             draw = jax.nn.initializers.variance_scaling(self.scale, "fan_in", name)
             return draw(key, (*shape, 1)[-2:] if shape else (1, 1), dtype).reshape(shape)
-        return jax.nn.initializers.variance_scaling(self.scale, self.mode, name)(key, shape, dtype)
+        return jax.nn.initializers.variance_scaling(self.scale, mode, name)(key, shape, dtype)
 
 
 class _Fixed(VarianceScaling):

@@ -13,7 +13,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,11 @@ class Layer(Pure, Configurable):
 
     # Attributes that reach layers which are not parts of this one.
     _untracked: ClassVar[frozenset[str]] = frozenset({"_arguments", "_inbound_nodes"})
+
+    _own_weights: list[Variable]
+    _inbound_nodes: list[symbolic.Node]
+    _losses: list[Any]
+    _initialized: bool
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -350,7 +355,7 @@ class Layer(Pure, Configurable):
         self._prepare(bound)
         outputs = self.compute_output_spec(*args, **kwargs)
         # A layer that hands an input on as it is makes a tensor of its own all the same.
-        symbolic.Node(self, args, kwargs, outputs)
+        symbolic.Node(self, args, kwargs, outputs)  # pyright: ignore[reportArgumentType]
         return outputs
 
     def _call(self, args: Any, kwargs: Any) -> Any:
@@ -367,8 +372,8 @@ class Layer(Pure, Configurable):
             for layer in self._flatten_layers():
                 layer._losses.clear()
         with (
-            scope.calling(self, training),
-            scope.inside(self),
+            scope.calling(self, training),  # pyright: ignore[reportArgumentType]
+            scope.inside(self),  # pyright: ignore[reportArgumentType]
             scope.computing_in(self.compute_dtype if mixed else None),
             jax.named_scope(self.name),
         ):
@@ -376,7 +381,7 @@ class Layer(Pure, Configurable):
             outputs = self.call(*bound.args, **bound.kwargs)
             self.built = True
             self._penalise(outputs)
-        masking.attach(self, bound, masks, outputs)
+        masking.attach(self, bound, masks, outputs)  # pyright: ignore[reportArgumentType]
         return outputs
 
     def _resolve_training(self, kwargs: dict[str, Any]) -> Any:
@@ -388,8 +393,8 @@ class Layer(Pure, Configurable):
         outer = scope.current_call()
         if outer is not None and outer.training is not None:
             return outer.training
-        has_default = parameter is not None and parameter.default is not parameter.empty
-        default = parameter.default if has_default else None
+        default = None if parameter is None else parameter.default
+        default = None if default is inspect.Parameter.empty else default
         return False if default is None and outer is None else default
 
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
@@ -452,6 +457,20 @@ class Layer(Pure, Configurable):
                 "first statement in the `__init__()` method. Go add it!"
             )
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(type(self), name, None)
+            if isinstance(found, property) and found.fget is not None:
+                return found.fget(self)  # it raised an AttributeError of its own: raise it again
+            if not name.startswith("_") and not self.__dict__.get("built", True):
+                raise AttributeError(
+                    f"'{type(self).__name__}' object has no attribute '{name}'. If its `build` "
+                    f"makes it: you must build the layer before accessing `{name}`, by "
+                    "`layer.build(input_shape)` or by a call."
+                )
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
@@ -461,7 +480,7 @@ def _building(build: Callable) -> Callable:
 
     @functools.wraps(build)
     def wrapped(self: Layer, *args: Any, **kwargs: Any) -> None:
-        with scope.inside(self) as layers, scope.computing_in(None):
+        with scope.inside(self) as layers, scope.computing_in(None):  # pyright: ignore[reportArgumentType]
             self.path = "/".join(layer.name for layer in layers)
             build(self, *args, **kwargs)
         self.built = True

@@ -73,7 +73,7 @@ class _HeadsBase(Layer):
         weights = jax.nn.softmax(jnp.where(allowed, scores, lowest), axis=axes)
         return jnp.where(allowed, weights, jnp.zeros_like(weights)) if clean else weights
 
-    def compute_mask(self, query: Any, query_mask: Any = None) -> Any:
+    def compute_mask(self, query: Any, query_mask: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return query_mask
 
 
@@ -135,7 +135,7 @@ class MultiHeadAttention(_HeadsBase):
             bias_constraint=bias_constraint,
         )
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         key_shape = key_shape or value_shape
         if tuple(value_shape[1:-1]) != tuple(key_shape[1:-1]):
             raise ValueError(
@@ -263,7 +263,7 @@ class GroupedQueryAttention(_HeadsBase):
             bias_constraint=bias_constraint,
         )
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         key_shape = key_shape or value_shape
         heads, shared = self.num_query_heads, self.num_key_value_heads
         self._query_dense = self._to_heads(query_shape, heads, "query")

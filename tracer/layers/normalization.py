@@ -68,7 +68,7 @@ class BatchNormalization(Layer):
         add = options.add
         self.gamma = add(self, "gamma", (size,), autocast=False) if self.scale else None
         self.beta = add(self, "beta", (size,), autocast=False) if self.center else None
-        statistics = {"trainable": False, "autocast": False}
+        statistics: dict[str, Any] = {"trainable": False, "autocast": False}
         self.moving_mean = add(self, "moving_mean", (size,), **statistics)
         self.moving_variance = add(self, "moving_variance", (size,), **statistics)
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: size})
@@ -135,7 +135,7 @@ class _Affine(Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.epsilon, self.center, self.scale = epsilon, center, scale
         options.keep(
             self,

@@ -19,12 +19,28 @@ def keep(layer: Layer, **options: Any) -> None:
         setattr(layer, name, _KINDS[name.rpartition("_")[2]](value))
 
 
-def add(layer: Layer, name: str, shape: Any, prefix: str | None = None, **kwargs: Any) -> Variable:
-    """Make a weight with the options kept under `prefix`, its name unless given."""
+def add(
+    layer: Layer,
+    name: str,
+    shape: Any,
+    prefix: str | None = None,
+    initializer: Any = None,
+    **kwargs: Any,
+) -> Variable:
+    """Make a weight with the options kept under `prefix`, its name unless given.
+
+    Arguments:
+        layer: the layer that it belongs to.
+        name: its name.
+        shape: its shape.
+        prefix: what its options are kept under.
+        initializer: one to be used instead of that kept.
+        kwargs: further arguments of `add_weight`.
+    """
     prefix = prefix or name
     return layer.add_weight(
         shape,
-        getattr(layer, f"{prefix}_initializer"),
+        initializer or getattr(layer, f"{prefix}_initializer"),
         regularizer=getattr(layer, f"{prefix}_regularizer", None),
         constraint=getattr(layer, f"{prefix}_constraint", None),
         name=name,

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,21 @@ class Pure:
     y, state = model.apply(params, x, state=state, training=True, key=key)
     ```
     """
+
+    if TYPE_CHECKING:
+        name: str
+        built: bool
+
+        @property
+        def trainable_variables(self) -> list[Variable]: ...
+
+        @property
+        def non_trainable_variables(self) -> list[Variable]: ...
+
+        @property
+        def losses(self) -> list[Any]: ...
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def init(self, key: Any, *inputs: Any, **kwargs: Any) -> dict[str, Any]:
         """Return fresh trainable weights as a nested dict, building the layers if needed.
@@ -76,11 +91,10 @@ class Pure:
         if state is not None:
             values |= self._match("state", state, others)
         key = None if key is None else _as_key(key)
-        with scope.StatelessScope(values, key=key, explicit_keys=True) as bound:
+        with scope.StatelessScope(values, key=key, explicit_keys=True):
             outputs = self(*inputs, training=training, **kwargs)
             new = _nest({path: variable.value for path, variable in self._paths(others)})
             losses = self.losses if return_losses else None
-        del bound
         return (outputs, new, losses) if return_losses else (outputs, new)
 
     def stateless_call(

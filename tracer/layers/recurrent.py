@@ -52,7 +52,7 @@ class RNN(Layer):
         self.supports_masking = True
         self.states: Any = None
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         if not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]))
         if self.stateful and self.states is None:
@@ -81,7 +81,7 @@ class RNN(Layer):
 
     reset_states = reset_state
 
-    def compute_mask(self, sequences: Any, mask: Any = None) -> Any:
+    def compute_mask(self, sequences: Any, mask: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         mask = mask[0] if isinstance(mask, list | tuple) else mask
         own = mask if self.return_sequences else None
         if not self.return_state:

@@ -70,7 +70,7 @@ class Node:
         self.kwargs = kwargs
         self.outputs = outputs
         self.index = len(layer._inbound_nodes)
-        layer._inbound_nodes.append(self)
+        layer._inbound_nodes.append(self)  # pyright: ignore[reportArgumentType]
         for index, tensor in enumerate(symbolic_leaves(outputs)):
             if tensor.node is None:
                 tensor.node, tensor.index = self, index

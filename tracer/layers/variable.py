@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -127,7 +128,7 @@ class Variable(Arithmetic):
             )
         current = scope.current_scope()
         if current is not None:
-            current.values[self] = value
+            current.values[self] = value  # pyright: ignore[reportArgumentType]
         elif isinstance(value, jax.core.Tracer):
             raise ValueError(
                 f"The variable '{self.path}' cannot hold a traced value ({value.aval}): its layer "

@@ -86,15 +86,16 @@ class Bidirectional(Layer):
                 '{"sum", "mul", "ave", "concat", None}'
             )
         super().__init__(**kwargs)
-        self.forward_layer = _copy(layer, "forward")
-        self.backward_layer = backward_layer or _copy(layer, "backward", go_backwards=True)
+        self.forward_layer: Any = _copy(layer, "forward")
+        self.backward_layer: Any = backward_layer or _copy(layer, "backward", go_backwards=True)
         self._check()
         for each in (self.forward_layer, self.backward_layer):
             if hasattr(each, "zero_output_for_mask"):
                 each.zero_output_for_mask = each.return_sequences
         self.merge_mode = merge_mode
-        self.return_sequences, self.return_state = layer.return_sequences, layer.return_state
-        self.stateful = layer.stateful
+        self.return_sequences = self.forward_layer.return_sequences
+        self.return_state = self.forward_layer.return_state
+        self.stateful = self.forward_layer.stateful
         self.supports_masking = True
         self._given = weights
 
@@ -113,7 +114,7 @@ class Bidirectional(Layer):
                     f'"{getattr(backward, name)}"'
                 )
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         for layer in (self.forward_layer, self.backward_layer):
             if not layer.built:
                 layer.build(sequences_shape)
@@ -127,7 +128,7 @@ class Bidirectional(Layer):
 
     reset_states = reset_state
 
-    def compute_mask(self, sequences: Any, mask: Any = None) -> Any:
+    def compute_mask(self, sequences: Any, mask: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         mask = mask[0] if isinstance(mask, list | tuple) else mask
         own = mask if self.return_sequences else None
         outputs = [own, own] if self.merge_mode is None else [own]

@@ -156,9 +156,8 @@ class Model(Layer):
             show_trainable: whether a column says which layers are trained.
             layer_range: the first and the last layer to list, as regular expressions.
         """
-        print_summary(
-            self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range
-        )
+        options = (line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
+        print_summary(self, *options)  # pyright: ignore[reportArgumentType]
 
     def get_config(self) -> dict[str, Any]:
         made_from_tensors = bool(symbolic.symbolic_leaves(self._arguments))

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from xlathe.tracer.layers import serialization, symbolic
+from xlathe.tracer.layers import scope, serialization, symbolic
 from xlathe.tracer.layers.core import InputLayer
 from xlathe.tracer.layers.layer import Layer
 from xlathe.tracer.models.functional import LayerGraph
@@ -25,6 +25,7 @@ class Sequential(Model):
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None):
         super().__init__(trainable=trainable, name=name)
         self._input_layer: InputLayer | None = None
+        self._built_from_data = False
         self._stack: list[Layer] = []
         for layer in layers or []:
             self._append(layer)
@@ -57,15 +58,10 @@ class Sequential(Model):
                 )
             self._input_layer = layer
             return
-        if callable(layer) and not isinstance(layer, Layer):
-            raise ValueError(
-                "Only instances of `Layer` can be added to a Sequential model. Received: "
-                f"{layer} (of type {type(layer)}). Wrap a function in `layers.Lambda`."
-            )
         if not isinstance(layer, Layer):
             raise ValueError(
                 "Only instances of `Layer` can be added to a Sequential model. Received: "
-                f"{layer} (of type {type(layer)})"
+                f"{layer} (of type {type(layer)}). A function can be wrapped in `layers.Lambda`."
             )
         if any(layer is not other and layer.name == other.name for other in self._stack):
             raise ValueError(
@@ -79,13 +75,13 @@ class Sequential(Model):
         self._stack.append(layer)
 
     def _rebuild(self) -> None:
-        self.built, self._graph = False, None
+        self.built, self._graph, self._built_from_data = False, None, False
         if self._input_layer is not None and self._stack:
             self._connect(self._input_layer.output)
 
     def _connect(self, start: symbolic.SymbolicTensor) -> None:
         """Call the layers one after another from `start`, and become their graph."""
-        with symbolic.scope.inside(self):
+        with scope.inside(self):
             end = start
             for layer in self._stack:
                 end = layer(end)
@@ -98,8 +94,8 @@ class Sequential(Model):
                 "`model.add(layer)`."
             )
         if self._graph is None:
-            self._input_layer = InputLayer(batch_shape=(None, *tuple(input_shape)[1:]))
-            self._connect(self._input_layer.output)
+            start = self._input_layer = InputLayer(batch_shape=(None, *tuple(input_shape)[1:]))
+            self._connect(start.output)
 
     def _prepare(self, bound: Any) -> None:
         if self._graph is None:
@@ -107,11 +103,12 @@ class Sequential(Model):
             if not hasattr(first, "shape") or not self._stack:
                 return
             batch_shape = (None, *first.shape[1:]) if len(first.shape) else ()
-            self._input_layer = InputLayer(batch_shape=batch_shape, dtype=first.dtype)
-            self._connect(self._input_layer.output)
+            self._built_from_data = True
+            self._connect(InputLayer(batch_shape=batch_shape, dtype=first.dtype).output)
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        if self._graph is not None:
+        # The shape of the first data is no promise about the next: layers check what they need.
+        if self._graph is not None and not self._built_from_data:
             return self._graph.run(inputs, mask)
         for layer in self._stack:
             inputs = layer(inputs)

@@ -107,5 +107,5 @@ def test_an_error_of_the_users_own_function_is_theirs():
     def fail(x):
         raise ZeroDivisionError("mine")
 
-    with pytest.raises(ZeroDivisionError, match=r"^mine$"):
+    with pytest.raises(ZeroDivisionError, match="mine"):
         xl.Sequential([xl.Input((2,)), layers.Lambda(fail)])
