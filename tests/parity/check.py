@@ -1,10 +1,7 @@
 """What the parity tests share: the same layer in Keras and here, with the same weights and data."""
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
-
-os.environ["KERAS_BACKEND"] = "jax"
 
 import jax
 import jax.numpy as jnp

@@ -56,6 +56,7 @@ class Layer(Pure, Configurable):
     _own_weights: list[Variable]
     _inbound_nodes: list[symbolic.Node]
     _losses: list[Any]
+    _seen_shape: Any
     _initialized: bool
 
     def __init_subclass__(cls, **kwargs: Any):
@@ -68,6 +69,7 @@ class Layer(Pure, Configurable):
         layer._own_weights = []
         layer._inbound_nodes = []
         layer._losses = []
+        layer._seen_shape = None
         layer._initialized = False
         return layer
 
@@ -380,6 +382,7 @@ class Layer(Pure, Configurable):
             self._prepare(bound)
             outputs = self.call(*bound.args, **bound.kwargs)
             self.built = True
+            self._seen_shape = getattr(outputs, "shape", None)
             self._penalise(outputs)
         masking.attach(self, bound, masks, outputs)  # pyright: ignore[reportArgumentType]
         return outputs

@@ -37,7 +37,12 @@ class Sequential(Model):
     def add(self, layer: Any) -> None:
         """Put a layer, or an `Input`, at the end."""
         self._append(layer)
-        self._rebuild()
+        if self._graph is None or self._built_from_data:
+            self._rebuild()
+            return
+        with scope.inside(self):  # pyright: ignore[reportArgumentType]
+            end = self._stack[-1](self._graph.outputs)
+        self._use_graph(LayerGraph(self._graph.inputs, end))
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Take the last layer off and return it."""

@@ -90,7 +90,8 @@ def _calls(model: "Model", layer: Layer) -> list[symbolic.Node]:
 def _output_shape(model: "Model", layer: Layer) -> str:
     calls = _calls(model, layer)
     if not calls:
-        return "?"
+        seen = layer._seen_shape
+        return str((None, *seen[1:])) if seen else "?"
     shapes = symbolic.shape_of(calls[0].outputs)
     if isinstance(shapes, dict):
         return str(shapes)

@@ -110,6 +110,9 @@ def test_subclassed_model():
     again.build((None, 6))
     again.set_weights(model.get_weights())
     np.testing.assert_allclose(again(X), y, rtol=1e-6)
+    lines: list[str] = []
+    again.summary(print_fn=lines.append)
+    assert lines[0].count("(None, 4)") == 3
 
 
 def test_functional_model_in_a_subclass():
