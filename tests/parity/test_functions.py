@@ -13,7 +13,7 @@ X = 2 * data((4, 6))
 
 ACTIVATIONS = """relu leaky_relu relu6 softmax log_softmax elu selu celu glu gelu silu swish mish
 tanh tanh_shrink sigmoid hard_sigmoid log_sigmoid sparse_sigmoid hard_silu hard_swish hard_tanh
-hard_shrink soft_shrink softplus softsign squareplus sparse_plus sparsemax exponential
+hard_shrink soft_shrink softplus softsign squareplus sparse_plus exponential
 linear""".split()
 
 
@@ -21,6 +21,15 @@ linear""".split()
 def test_activation(name: str):
     expected = keras.activations.get(name)(X)
     np.testing.assert_allclose(xl.activations.get(name)(X), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_sparsemax_is_the_nearest_probability():
+    # Keras on JAX adds up cumulative sums here, and what it gives doesn't sum to one.
+    y = np.asarray(xl.activations.sparsemax(X))
+    np.testing.assert_allclose(y.sum(-1), np.ones(4), rtol=1e-6)
+    points = np.random.default_rng(0).dirichlet(np.ones(6), (1000, 1))
+    distances = np.linalg.norm(points - X, axis=-1).min(0)
+    assert np.all(np.linalg.norm(y - X, axis=-1) <= distances + 1e-6)
 
 
 @pytest.mark.parametrize("name", ["L1", "L2", "L1L2", "OrthogonalRegularizer"])
