@@ -245,7 +245,6 @@ MORE = [
     ),
     Case("Rescaling", ROWS, {"scale": 0.5, "offset": 2.0}),
     Case("Rescaling", ROWS, {"scale": [0.5, 1.0, 2.0, 3.0, 4.0, 5.0]}),
-    Case("Normalization", SERIES, {"axis": 1}),
     Case("Normalization", ROWS, {"axis": None, "mean": 1.0, "variance": 4.0}),
     Case("Normalization", ROWS, {"mean": [1.0] * 6, "variance": [4.0] * 6, "invert": True}),
     Case("Resizing", IMAGE, {"height": 5, "width": 9}),
