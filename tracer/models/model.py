@@ -1,6 +1,6 @@
 """`Model`: layers made into one, functionally or by subclassing."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xlathe.tracer.layers import symbolic
 from xlathe.tracer.layers.layer import Layer
@@ -61,13 +61,19 @@ class Model(Layer):
             return
         super()._prepare(bound)
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        """Compute the output; a subclass that isn't functional says how."""
-        if self._graph is None:
-            raise NotImplementedError(
-                f"Model {type(self).__name__} does not have a `call()` method implemented."
-            )
-        return self._graph.run(inputs, mask)
+    if TYPE_CHECKING:
+        # A subclass may take whatever arguments it likes.
+        def call(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    else:
+
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            """Compute the output; a subclass that isn't functional says how."""
+            if self._graph is None:
+                raise NotImplementedError(
+                    f"Model {type(self).__name__} does not have a `call()` method implemented."
+                )
+            return self._graph.run(inputs, mask)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Return nothing: the layers inside have masked their outputs themselves."""

@@ -98,7 +98,7 @@ def test_call_not_implemented():
 
 def test_jax_function_of_a_symbolic_tensor():
     with pytest.raises(TypeError):
-        jnp.sum(xl.Input((2,)))
+        jnp.sum(xl.Input((2,)))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"layers.Lambda\(function\)"):
         np.sum(xl.Input((2,)))
 

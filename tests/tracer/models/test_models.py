@@ -28,9 +28,9 @@ def test_sequential_is_built_by_its_input_or_by_the_first_call():
 def test_add_and_pop():
     model = xl.Sequential()
     model.add(layers.Dense(3, input_shape=(6,)))
-    model.add(layers.Dense(2))
+    model.add(layers.Dense(2, name="last"))
     assert model(X).shape == (4, 2)
-    assert model.pop().units == 2
+    assert model.pop().name == "last"
     assert model(X).shape == (4, 3)
     with pytest.raises(ValueError, match="Only instances of `Layer`"):
         model.add("relu")
@@ -185,7 +185,7 @@ def test_unknown_class_in_a_config():
 
 def test_mixed_precision_computes_in_the_shorter_type():
     model = xl.Sequential([xl.Input((6,)), layers.Dense(2, dtype="mixed_bfloat16")])
-    assert model.layers[0].kernel.dtype == jnp.float32
+    assert model.layers[0].weights[0].dtype == jnp.float32
     assert model.layers[0](X).dtype == jnp.bfloat16
 
 
