@@ -270,4 +270,7 @@ MORE = [
         call={"training": True},
     ),
     Case("GaussianNoise", ROWS, {"stddev": 0.5}),
+    Case("BatchNormalization", SERIES, training=True, call={"mask": MASK}),
+    Case("Softmax", (2, 9), call={"mask": MASK}),
+    Case("GlobalAveragePooling1D", SERIES, call={"mask": MASK}),
 ]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from xlathe.tracer.layers.layer import Layer
 from xlathe.tracer.layers.random import SeedGenerator
+from xlathe.tracer.layers.regularizers import L1L2
 from xlathe.tracer.layers.specs import InputSpec
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -172,8 +173,6 @@ class ActivityRegularization(Layer):
     """The input as it is, with a penalty on it added to the loss."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any):
-        from xlathe.tracer.layers.regularizers import L1L2
-
         super().__init__(activity_regularizer=L1L2(l1, l2), **kwargs)
         self.supports_masking = True
         self.l1, self.l2 = l1, l2
