@@ -374,7 +374,7 @@ class Layer(Pure, Configurable):
             for layer in self._flatten_layers():
                 layer._losses.clear()
         with (
-            scope.calling(self, training),  # pyright: ignore[reportArgumentType]
+            scope.calling(training),
             scope.inside(self),  # pyright: ignore[reportArgumentType]
             scope.computing_in(self.compute_dtype if mixed else None),
             jax.named_scope(self.name),

@@ -71,9 +71,8 @@ class StatelessScope:
 
 @dataclass
 class CallContext:
-    """The calls of layers under way: the outermost layer, and what inner layers inherit."""
+    """What the layers inside a call inherit."""
 
-    entry: "Layer"
     training: Any = None
 
 
@@ -95,10 +94,9 @@ def current_call() -> CallContext | None:
 
 
 @contextmanager
-def calling(layer: "Layer", training: Any) -> Iterator[CallContext]:
-    """Enter a call of `layer`, whose inner layers inherit `training`."""
-    outer = _call.get()
-    context = CallContext(outer.entry if outer else layer, training)
+def calling(training: Any) -> Iterator[CallContext]:
+    """Enter a call of a layer, whose inner layers inherit `training`."""
+    context = CallContext(training)
     token = _call.set(context)
     try:
         yield context

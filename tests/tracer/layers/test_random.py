@@ -7,15 +7,15 @@ import pytest
 import xlathe as xl
 from xlathe import layers
 
-ONES = np.ones((4, 50, 40), "float32")
+ONES = np.ones((4, 5, 1000), "float32")
 
 DROPOUTS = [
-    layers.Dropout(0.3),
-    layers.Dropout(0.3, noise_shape=(None, 1, None)),
-    layers.AlphaDropout(0.3),
-    layers.GaussianDropout(0.3),
-    layers.SpatialDropout1D(0.3),
-    layers.GaussianNoise(0.5),
+    layers.Dropout(0.3, seed=1),
+    layers.Dropout(0.3, noise_shape=(None, 1, None), seed=2),
+    layers.AlphaDropout(0.3, seed=3),
+    layers.GaussianDropout(0.3, seed=4),
+    layers.SpatialDropout1D(0.3, seed=5),
+    layers.GaussianNoise(0.5, seed=6),
 ]
 
 
@@ -25,22 +25,22 @@ def test_acts_in_training_alone(layer: layers.Layer):
     first, second = layer(ONES, training=True), layer(ONES, training=True)
     assert not np.array_equal(first, second)
     if not isinstance(layer, layers.AlphaDropout):
-        assert abs(float(np.mean(first)) - 1) < 0.15
+        assert abs(float(np.mean(first)) - 1) < 0.05
 
 
 def test_alpha_dropout_keeps_mean_and_variance():
     x = np.random.default_rng(0).normal(size=(200, 200)).astype("float32")
-    y = np.asarray(layers.AlphaDropout(0.3)(x, training=True))
+    y = np.asarray(layers.AlphaDropout(0.3, seed=1)(x, training=True))
     assert abs(y.mean()) < 0.05
     assert abs(y.std() - 1) < 0.05
 
 
 def test_spatial_dropout_drops_whole_maps():
     x = np.ones((2, 5, 6, 30), "float32")
-    y = np.asarray(layers.SpatialDropout2D(0.5)(x, training=True))
+    y = np.asarray(layers.SpatialDropout2D(0.5, seed=1)(x, training=True))
     assert np.all(y == y[:, :1, :1])
     assert 0 < (y == 0).mean() < 1
-    first = layers.SpatialDropout2D(0.5, data_format="channels_first")(
+    first = layers.SpatialDropout2D(0.5, data_format="channels_first", seed=1)(
         np.moveaxis(x, -1, 1), training=True
     )
     assert np.all(np.asarray(first) == np.asarray(first)[:, :, :1, :1])
@@ -58,7 +58,7 @@ def test_a_seed_draws_the_same_again():
 
 @pytest.mark.parametrize("kind", [layers.SimpleRNN, layers.LSTM, layers.GRU])
 def test_recurrent_dropout_is_the_same_in_all_steps(kind: type):
-    layer = kind(4, dropout=0.5, recurrent_dropout=0.5, return_sequences=True)
+    layer = kind(4, dropout=0.5, recurrent_dropout=0.5, return_sequences=True, seed=1)
     x = np.repeat(np.ones((2, 1, 6), "float32"), 5, axis=1)
     y, z = layer(x, training=True), layer(x, training=True)
     assert y.shape == (2, 5, 4)
@@ -85,7 +85,7 @@ def test_images_are_changed_in_training_alone():
 
 def test_flip_flips_each_image_or_leaves_it():
     images = np.random.default_rng(0).uniform(size=(40, 4, 3, 1)).astype("float32")
-    flipped = np.asarray(layers.RandomFlip("vertical")(images))
+    flipped = np.asarray(layers.RandomFlip("vertical", seed=1)(images))
     same = [np.array_equal(a, b) for a, b in zip(flipped, images, strict=True)]
     turned = [np.array_equal(a, b[::-1]) for a, b in zip(flipped, images, strict=True)]
     assert all(a != b for a, b in zip(same, turned, strict=True))
