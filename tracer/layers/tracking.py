@@ -1,0 +1,27 @@
+"""Which layers and variables an object holds: those its attributes reach, in order."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from xlathe.tracer.layers.random import SeedGenerator
+from xlathe.tracer.layers.variable import Variable
+
+
+def held(value: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
+    """Yield the objects of these kinds in an attribute: itself, or in lists, tuples and dicts."""
+    if isinstance(value, kinds):
+        yield value
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from held(item, kinds)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from held(item, kinds)
+
+
+def unique(items: Iterable[Any]) -> list[Any]:
+    """Return the items without repetitions, in order of first appearance."""
+    return list({id(item): item for item in items}.values())
+
+
+STATE = (Variable, SeedGenerator)

@@ -1,0 +1,157 @@
+"""Graphs of layer calls between symbolic inputs and outputs: what a functional model runs."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xlathe.tracer.layers import scope
+from xlathe.tracer.layers.core import InputLayer
+from xlathe.tracer.layers.layer import Layer
+from xlathe.tracer.layers.symbolic import Node, SymbolicTensor, symbolic_leaves
+
+
+class LayerGraph:
+    """The calls that lead from `inputs` to `outputs`, in an order in which they can be run.
+
+    Arguments:
+        inputs: a symbolic tensor, or a structure of them.
+        outputs: likewise.
+
+    Raises:
+        ValueError: when an output needs an input that isn't among `inputs`.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any):
+        self.inputs = inputs
+        self.outputs = outputs
+        self.input_tensors = _tensors("inputs", inputs)
+        self.output_tensors = _tensors("outputs", outputs)
+        self.nodes = self._sort()
+        starts = [t.node.layer for t in self.input_tensors if t.node is not None]
+        called = [node.layer for node in self.nodes]
+        self.layers: list[Layer] = list({id(layer): layer for layer in starts + called}.values())
+
+    def _sort(self) -> list[Node]:
+        """Return the nodes needed, each after those it depends on."""
+        given = {id(tensor) for tensor in self.input_tensors}
+        order: list[Node] = []
+        done: set[int] = set()
+        pending: list[tuple[Node, bool]] = []
+
+        def need(tensor: SymbolicTensor) -> None:
+            if id(tensor) in given or (tensor.node is not None and id(tensor.node) in done):
+                return
+            if tensor.node is None or isinstance(tensor.node.layer, InputLayer):
+                raise ValueError(
+                    f"Output is not connected to `inputs`: it needs {tensor}, which is not among "
+                    f"the inputs {[t.name for t in self.input_tensors]} of the model."
+                )
+            pending.append((tensor.node, False))
+
+        for output in self.output_tensors:
+            need(output)
+            while pending:
+                node, ready = pending.pop()
+                if id(node) in done:
+                    continue
+                if ready:
+                    done.add(id(node))
+                    order.append(node)
+                    continue
+                pending.append((node, True))
+                for tensor in reversed(node.inputs):
+                    need(tensor)
+        return order
+
+    def run(self, inputs: Any, masks: Any = None) -> Any:
+        """Return the outputs for arrays in the place of the inputs."""
+        values = self._bind(inputs)
+        if masks is not None:
+            for tensor, mask in zip(self.input_tensors, jax.tree.leaves(masks), strict=False):
+                scope.set_mask(values[id(tensor)], mask)
+        for node in self.nodes:
+            args, kwargs = jax.tree.map(
+                lambda leaf: values[id(leaf)] if isinstance(leaf, SymbolicTensor) else leaf,
+                (node.args, node.kwargs),
+            )
+            results = node.layer(*args, **kwargs)
+            for tensor, value in zip(
+                symbolic_leaves(node.outputs), jax.tree.leaves(results), strict=True
+            ):
+                values[id(tensor)] = value
+        return jax.tree.map(lambda tensor: values[id(tensor)], self.outputs)
+
+    def _bind(self, inputs: Any) -> dict[int, Any]:
+        """Return the array given for each input, with the input's element type."""
+        arrays = self._arrange(inputs)
+        if len(arrays) != len(self.input_tensors):
+            raise ValueError(
+                f"The model expects {len(self.input_tensors)} input(s) "
+                f"({[t.name for t in self.input_tensors]}), but it received {len(arrays)}."
+            )
+        return {
+            id(tensor): _fit(array, tensor)
+            for tensor, array in zip(self.input_tensors, arrays, strict=True)
+        }
+
+    def _arrange(self, inputs: Any) -> list[Any]:
+        """Return the arrays in the order of the inputs: a dict may go by their names."""
+        if isinstance(inputs, dict) and not isinstance(self.inputs, dict):
+            names = [tensor.name for tensor in self.input_tensors]
+            missing = [name for name in names if name not in inputs]
+            if missing:
+                raise ValueError(
+                    f"Missing data for input {missing}. You passed a data dictionary with keys "
+                    f"{list(inputs)}. Expected the following keys: {names}"
+                )
+            return [inputs[name] for name in names]
+        if isinstance(inputs, dict):
+            missing = [name for name in self.inputs if name not in inputs]
+            if missing:
+                raise ValueError(
+                    f"Missing data for input {missing}. You passed a data dictionary with keys "
+                    f"{list(inputs)}. Expected the following keys: {list(self.inputs)}"
+                )
+            inputs = {name: inputs[name] for name in self.inputs}
+        return jax.tree.leaves(inputs)
+
+
+def _tensors(name: str, structure: Any) -> list[SymbolicTensor]:
+    leaves = jax.tree.leaves(structure)
+    for leaf in leaves:
+        if not isinstance(leaf, SymbolicTensor):
+            raise ValueError(
+                f"All `{name}` values must be symbolic tensors, made by `Input` or by calling "
+                f"layers on it. Received: {leaf!r} (of type {type(leaf)})"
+            )
+    if not leaves:
+        raise ValueError(f"`{name}` must hold at least one symbolic tensor. Received: {structure}")
+    return leaves
+
+
+def _fit(array: Any, tensor: SymbolicTensor) -> jax.Array:
+    """Return the array with the input's element type and rank.
+
+    Raises:
+        ValueError: when its shape is not that of the input.
+    """
+    value = array
+    if not isinstance(value, jax.Array) or value.dtype != tensor.dtype:
+        value = jnp.asarray(value, tensor.dtype)
+        if (mask := scope.get_mask(array)) is not None:
+            scope.set_mask(value, mask)
+    expected = tensor.shape
+    if value.ndim == len(expected) - 1 and expected[-1] == 1:
+        value = value[..., None]
+    elif value.ndim == len(expected) + 1 and value.shape[-1] == 1:
+        value = value[..., 0]
+    if value.ndim != len(expected) or any(
+        wanted not in (None, size) for wanted, size in zip(expected, value.shape, strict=True)
+    ):
+        raise ValueError(
+            f"Invalid input shape for input '{tensor.name}'. Expected shape {expected}, but input "
+            f"has incompatible shape {tuple(np.shape(array))}"
+        )
+    return value

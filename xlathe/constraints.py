@@ -1,0 +1,8 @@
+"""Constraints, by Keras's names."""
+
+from xlathe.tracer.layers.constraints import Constraint as Constraint
+from xlathe.tracer.layers.constraints import MaxNorm as MaxNorm
+from xlathe.tracer.layers.constraints import MinMaxNorm as MinMaxNorm
+from xlathe.tracer.layers.constraints import NonNeg as NonNeg
+from xlathe.tracer.layers.constraints import UnitNorm as UnitNorm
+from xlathe.tracer.layers.constraints import get as get

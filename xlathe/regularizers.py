@@ -1,0 +1,11 @@
+"""Regularizers, by Keras's names."""
+
+from xlathe.tracer.layers.regularizers import L1 as L1
+from xlathe.tracer.layers.regularizers import L1L2 as L1L2
+from xlathe.tracer.layers.regularizers import L2 as L2
+from xlathe.tracer.layers.regularizers import OrthogonalRegularizer as OrthogonalRegularizer
+from xlathe.tracer.layers.regularizers import Regularizer as Regularizer
+from xlathe.tracer.layers.regularizers import get as get
+from xlathe.tracer.layers.regularizers import l1 as l1
+from xlathe.tracer.layers.regularizers import l1_l2 as l1_l2
+from xlathe.tracer.layers.regularizers import l2 as l2
