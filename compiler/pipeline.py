@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
+from xlathe.compiler.passes.autocast import Autocast
 from xlathe.compiler.passes.batch_scans import BatchScans
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
 from xlathe.compiler.passes.drop_assumptions import DropAssumptions
@@ -36,6 +37,7 @@ from xlathe.compiler.passes.solve_systems import SolveSystems
 from xlathe.compiler.passes.split_products import SplitProducts
 from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
 from xlathe.compiler.passes.use_structure import UseStructure
+from xlathe.compiler.precision.policy import Policy
 from xlathe.compiler.rules import RuleLog, logging_rules
 from xlathe.compiler.targets import Target, current_target
 
@@ -86,16 +88,21 @@ EXACT: tuple[Step, ...] = (
 """The passes that change no value for any input, on any target."""
 
 
-def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tuple[Step, ...]:
+def pipeline(
+    numerics: Numerics = "relaxed",
+    target: Target | None = None,
+    precision: Policy | None = None,
+) -> tuple[Step, ...]:
     """The passes, in order.
 
     Args:
         numerics: what rewrites may assume.
         target: the device that the program is for; by default the one that JAX runs on.
+        precision: what products are computed in; None for what they are written in.
     """
     target = target or current_target()
     used = _used(numerics, target)
-    loops = _loops(numerics, target)
+    loops = (*_precision(precision, target), *_loops(numerics, target))
     if numerics == "strict":
         return (*EXACT, *used, *loops, *_last(target))
     finite = numerics == "finite"
@@ -139,6 +146,18 @@ def _formulas(finite: bool, target: Target) -> tuple[Step, ...]:
         Step(
             SplitProducts(finite, target),
             "after all that changes which products there are: how to compute one",
+        ),
+    )
+
+
+def _precision(precision: Policy | None, target: Target) -> tuple[Step, ...]:
+    if precision is None:
+        return ()
+    return (
+        Step(
+            Autocast(precision, target),
+            "once products are settled, whose rules see through no casts; before loops are "
+            "taken apart, because the casts of weights leave them",
         ),
     )
 
