@@ -20,6 +20,7 @@ from xlathe.compiler.passes.autocast import Autocast
 from xlathe.compiler.passes.batch_scans import BatchScans
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
 from xlathe.compiler.passes.drop_assumptions import DropAssumptions
+from xlathe.compiler.passes.find_promotions import FindPromotions
 from xlathe.compiler.passes.fold_constants import FoldConstants
 from xlathe.compiler.passes.hoist_invariants import HoistInvariants
 from xlathe.compiler.passes.inline_calls import InlineCalls
@@ -103,11 +104,12 @@ def pipeline(
     target = target or current_target()
     used = _used(numerics, target)
     loops = (*_precision(precision, target), *_loops(numerics, target))
+    exact = (*EXACT, *_promotions(precision))
     if numerics == "strict":
-        return (*EXACT, *used, *loops, *_last(target))
+        return (*exact, *used, *loops, *_last(target))
     finite = numerics == "finite"
     structure, formulas = _structure(finite, target), _formulas(finite, target)
-    return (*EXACT, *structure, *used, *formulas, *loops, *_last(target))
+    return (*exact, *structure, *used, *formulas, *loops, *_last(target))
 
 
 def _structure(finite: bool, target: Target) -> tuple[Step, ...]:
@@ -148,6 +150,12 @@ def _formulas(finite: bool, target: Target) -> tuple[Step, ...]:
             "after all that changes which products there are: how to compute one",
         ),
     )
+
+
+def _promotions(precision: Policy | None) -> tuple[Step, ...]:
+    if precision is None or precision.dtype is None:
+        return ()
+    return (Step(FindPromotions(), "while arithmetic is still as the user wrote it"),)
 
 
 def _precision(precision: Policy | None, target: Target) -> tuple[Step, ...]:

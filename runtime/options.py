@@ -41,10 +41,16 @@ class Options:
 
     def idle(self, passes: Sequence[PassRecord]) -> dict[str, str]:
         """The options that made no difference, each with the reason."""
+        found: dict[str, str] = {}
         rewrites = [rewrite for record in passes for rewrite in record.rules.rewrites]
         if self.numerics == "finite" and all(item.numerics != "finite" for item in rewrites):
-            return {"numerics='finite'": "nothing is multiplied by a zero known from the program"}
-        return {}
+            found["numerics='finite'"] = "nothing is multiplied by a zero known from the program"
+        casts = [record.rules.hits for record in passes if record.name == "Autocast"]
+        if casts and not any(casts):
+            found[f"precision={self.precision!r}"] = (
+                "no product of float32 arrays is computed otherwise on this target"
+            )
+        return found
 
     def steps(self) -> Sequence[Step]:
         """The passes that these options ask for."""

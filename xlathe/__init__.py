@@ -3,6 +3,7 @@
 `compile` is a drop-in for `jax.jit`; `optimize` is the same transformation without jit.
 """
 
+from xlathe.compiler.precision.policy import PrecisionWarning as PrecisionWarning
 from xlathe.runtime.program import NotOptimized as NotOptimized
 from xlathe.runtime.program import compile as compile
 from xlathe.runtime.program import optimize as optimize

@@ -198,7 +198,11 @@ class _Sweep:
                 return self._constant(item)
             if item.operation == "get":
                 return self._get(item)
-            if item.operation in TRANSPARENT or item.attributes.get("library") == RELU:
+            if (
+                item.operation in TRANSPARENT
+                or item.attributes.get("library") == RELU
+                or self._is_shift(item)
+            ):
                 return self._transparent(item)
         if item.operation in _BODIES:
             return _BODIES[item.operation](self, item)
@@ -281,6 +285,15 @@ class _Sweep:
             self.high[item] = new
             return new
         return self.set_low(item, new)
+
+    def _is_shift(self, item: Node) -> bool:
+        """Whether a bfloat16, whose exponents are float32's, is multiplied by a power of two."""
+        if item.operation != "mul" or self.casting.dtype != jnp.bfloat16:
+            return False
+        for factor in item.inputs:
+            if factor.is_constant and _is_float32(factor) and factor.type.size == 1:
+                return bool(np.all(np.abs(np.frexp(factor.value)[0]) == 0.5))
+        return False
 
     def _relu(self, item: Node) -> Graph:
         body: Graph = item["body"]
