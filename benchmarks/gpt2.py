@@ -242,7 +242,9 @@ def report(size: Size, contestants: dict[str, Any], seconds: dict[str, list[floa
     header = ["", "step", "ours / it", "temp + arguments", "ours / it", "compile", "loss"]
     common.print_table(header, rows)
     if jax.default_backend() == "gpu" and size == Size():
-        common.judge({name: (found[name], limit) for name, limit in LIMITS.items() if name in found})
+        common.judge(
+            {name: (found[name], limit) for name, limit in LIMITS.items() if name in found}
+        )
 
 
 if __name__ == "__main__":

@@ -39,4 +39,5 @@ class Autocast:
             return graph
         analysis = Analysis(self.policy)
         platform = (self.target or current_target()).platform
-        return Casting(analysis, platform).graph(graph, [HIGH] * len(graph.results))
+        new = Casting(analysis, platform).graph(graph, [HIGH] * len(graph.results))
+        return graph if new == graph else new

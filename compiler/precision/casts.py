@@ -402,11 +402,7 @@ _BODIES = {
 
 def cast(item: Node, dtype: np.dtype, keep: bool = False) -> Node:
     """The value in another dtype; of a widening cast back to it, what was widened."""
-    if (
-        not keep
-        and item.operation == "convert_element_type"
-        and item.inputs[0].type.dtype == dtype
-    ):
+    if not keep and item.operation == "convert_element_type" and item.inputs[0].type.dtype == dtype:
         source = item.inputs[0]
         if jnp.promote_types(dtype, item.type.dtype) == item.type.dtype and not source.type.weak:
             return source

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from xlathe.compiler.ir import Graph, Node, nested
+from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.precision.policy import (
     FLOAT32,
     Policy,
@@ -269,9 +268,7 @@ class _Sweep:
         self.needs.bodies[item, name, number] = tuple(bits)
         return self.analysis.parameters(body, bits)
 
-    def _settle(
-        self, item: Node, name: str, bits: list[int], carried: range
-    ) -> list[int]:
+    def _settle(self, item: Node, name: str, bits: list[int], carried: range) -> list[int]:
         """Look at a body until what flows out of a turn and into the next no longer changes."""
         while True:
             inner = self._nested(item, name, item[name], bits)
