@@ -271,17 +271,26 @@ def cnn_loss(p, pixels, labels):
 def lm_loss(p, tokens):
     x = p["table"][tokens[:, :-1]] + p["places"]
     for block in p["blocks"]:
-        q, k, v = jnp.split(jax.nn.standardize(x) @ block["qkv"], 3, axis=-1)
-        scores = q @ k.mT / 32**0.5
+        normed = jax.nn.standardize(x)
+        q, k, v = (
+            (normed @ block[name]).reshape(*x.shape[:2], 2, 16) for name in ("q", "k", "v")
+        )
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) / 4.0
         scores = jnp.where(jnp.tril(jnp.ones(scores.shape[-2:], bool)), scores, -jnp.inf)
-        x = x + jax.nn.softmax(scores) @ v @ block["out"]
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores), v)
+        x = x + mixed.reshape(x.shape) @ block["out"]
         x = x + jax.nn.gelu(jax.nn.standardize(x) @ block["up"]) @ block["down"]
     return cross_entropy(jax.nn.standardize(x) @ p["table"].T, tokens[:, 1:])
 
 
 def lm_parameters() -> Any:
-    shapes = {"qkv": (32, 96), "out": (32, 32), "up": (32, 128), "down": (128, 32)}
-    blocks = [{k: random(*s, seed=i) / 2 for k, s in shapes.items()} for i in range(2)]
+    shapes = {name: (32, 32) for name in ("q", "k", "v", "out")}
+    shapes |= {"up": (32, 128), "down": (128, 32)}
+    keys = [(name, shape, seed) for seed, (name, shape) in enumerate(shapes.items())]
+    blocks = [
+        {name: random(*shape, seed=10 * i + seed) / 2 for name, shape, seed in keys}
+        for i in range(2)
+    ]
     return {"table": random(128, 32) / 2, "places": random(32, 32, seed=9) / 2, "blocks": blocks}
 
 
@@ -314,7 +323,7 @@ def test_a_language_model_learns_letters_as_well():
 def test_a_convolutional_network_learns_digits_as_well():
     kernels = [random(3, 3, 1, 16), random(3, 3, 16, 32) / 3]
     p = {"kernels": kernels, "w": random(128, 10), "b": jnp.zeros(10)}
-    batches = digits(1200)
+    batches = digits(300)
     wanted = train(cnn_loss, p, batches, None)
-    assert wanted < 0.1
-    assert train(cnn_loss, p, batches, "bfloat16") < 1.01 * wanted + 1e-3
+    assert wanted < 0.3
+    assert train(cnn_loss, p, batches, "bfloat16") < 1.01 * wanted
