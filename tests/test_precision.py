@@ -272,9 +272,7 @@ def lm_loss(p, tokens):
     x = p["table"][tokens[:, :-1]] + p["places"]
     for block in p["blocks"]:
         normed = jax.nn.standardize(x)
-        q, k, v = (
-            (normed @ block[name]).reshape(*x.shape[:2], 2, 16) for name in ("q", "k", "v")
-        )
+        q, k, v = ((normed @ block[name]).reshape(*x.shape[:2], 2, 16) for name in ("q", "k", "v"))
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) / 4.0
         scores = jnp.where(jnp.tril(jnp.ones(scores.shape[-2:], bool)), scores, -jnp.inf)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores), v)
@@ -321,9 +319,13 @@ def test_a_language_model_learns_letters_as_well():
 
 @pytest.mark.slow
 def test_a_convolutional_network_learns_digits_as_well():
-    kernels = [random(3, 3, 1, 16), random(3, 3, 16, 32) / 3]
-    p = {"kernels": kernels, "w": random(128, 10), "b": jnp.zeros(10)}
-    batches = digits(300)
-    wanted = train(cnn_loss, p, batches, None)
-    assert wanted < 0.3
-    assert train(cnn_loss, p, batches, "bfloat16") < 1.01 * wanted
+    batches = digits(250)
+    ratios = []
+    for seed in range(4):
+        kernels = [random(3, 3, 1, 16, seed=seed), random(3, 3, 16, 32, seed=seed) / 3]
+        p = {"kernels": kernels, "w": random(128, 10, seed=seed), "b": jnp.zeros(10)}
+        part = batches[50 * seed : 50 * seed + 100]
+        wanted = train(cnn_loss, p, part, None)
+        assert wanted < 0.3
+        ratios.append(train(cnn_loss, p, part, "bfloat16") / wanted)
+    assert np.mean(ratios) < 1.01
