@@ -8,12 +8,12 @@ python examples/gpt.py --precision bfloat16     the faster one on a GPU or TPU
 """
 
 import argparse
+from pydoc_data.topics import topics
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from pydoc_data.topics import topics
 from tqdm import trange
 
 import xlathe as xl
