@@ -152,7 +152,7 @@ class _Sweep:
             assert self.casting.dtype is not None
             if item.is_constant and self.kind.get(item) == _EITHER:
                 found = constant(item.value.astype(self.casting.dtype))
-            elif item.operation in VIEWS and _is_float32(item):
+            elif item.operation in VIEWS and is_float32(item):
                 found = self._with(item, [self.get_low(source) for source in item.inputs])
             else:
                 found = cast(self.get_high(item), self.casting.dtype)
@@ -160,7 +160,7 @@ class _Sweep:
         return found
 
     def _is_narrow(self, item: Node, bits: int) -> bool:
-        if not _is_float32(item):
+        if not is_float32(item):
             return False
         return self.is_native(item) or bits & (LOW | HIGH) == LOW
 
@@ -177,10 +177,17 @@ class _Sweep:
 
     def _same(self, item: Node) -> Node:
         """The node over its new inputs as they were typed."""
-        mapped = {source: self.get_high(source) for source in item.inputs}
-        new = with_inputs(item, {old: new for old, new in mapped.items() if new is not old})
+        mapped = {
+            source: self.get_high(source)
+            for source in item.inputs
+            if source in self.high or source in self.low
+        }
+        if not mapped:
+            return item
+        new = with_inputs(item, mapped)
         assert isinstance(new, Node)
-        self.high[item] = new
+        if new is not item:
+            self.high[item] = new
         return new
 
     def _node(self, item: Node) -> Node:
@@ -201,7 +208,7 @@ class _Sweep:
             if (
                 item.operation in TRANSPARENT
                 or item.attributes.get("library") == RELU
-                or self._is_shift(item)
+                or (item.operation == "mul" and self._is_shift(item))
             ):
                 return self._transparent(item)
         if item.operation in _BODIES:
@@ -240,19 +247,19 @@ class _Sweep:
 
     def _convert(self, item: Node) -> Node:
         source, dtype = item.inputs[0], self.casting.dtype
-        widened = _is_float32(item) and source.type.is_plain and source.type.dtype == dtype
+        widened = is_float32(item) and source.type.is_plain and source.type.dtype == dtype
         if widened and not source.type.weak:
             # The user's own cast from low precision: it loses nothing, nor does its inverse.
             self.set_low(item, self.get_high(source))
             return self._same(item)
-        narrowed = _is_float32(source) and item.type is self.casting.lower(item.type)
+        narrowed = is_float32(source) and item.type is self.casting.lower(item.type)
         if narrowed and (self.is_native(source) or source.operation in VIEWS):
             new = self.high[item] = self.get_low(source)
             return new
         return self._same(item)
 
     def _constant(self, item: Node) -> Node:
-        if _is_float32(item) and item.type.size <= 1:
+        if is_float32(item) and item.type.size <= 1:
             rounded = item.value.astype(self.casting.dtype).astype(np.float32)
             if rounded.tobytes() == item.value.tobytes():
                 self.kind[item] = _EITHER
@@ -261,14 +268,14 @@ class _Sweep:
     def _get(self, item: Node) -> Node:
         source = item.inputs[0]
         new = get(self.get_high(source), item["index"])
-        if new.type is not item.type and _is_float32(item):
+        if new.type is not item.type and is_float32(item):
             return self.set_low(item, new)
         self.high[item] = new
         return new
 
     def _transparent(self, item: Node) -> Node:
         """Move or select in low precision what was made in it."""
-        floats = [source for source in item.inputs if _is_float32(source)]
+        floats = [source for source in item.inputs if is_float32(source)]
         kinds = {self.kind.get(source, _FIXED) for source in floats}
         lowers = (t for t in item.types if t.dtype == FLOAT32)
         if not floats or _FIXED in kinds or not all(t.is_plain and not t.weak for t in lowers):
@@ -288,10 +295,10 @@ class _Sweep:
 
     def _is_shift(self, item: Node) -> bool:
         """Whether a bfloat16, whose exponents are float32's, is multiplied by a power of two."""
-        if item.operation != "mul" or self.casting.dtype != jnp.bfloat16:
+        if self.casting.dtype != jnp.bfloat16:
             return False
         for factor in item.inputs:
-            if factor.is_constant and _is_float32(factor) and factor.type.size == 1:
+            if factor.is_constant and is_float32(factor) and factor.type.size == 1:
                 return bool(np.all(np.abs(np.frexp(factor.value)[0]) == 0.5))
         return False
 
@@ -385,7 +392,7 @@ class _Sweep:
 
     def _enters_low(self, source: Node, bits: int) -> bool:
         """Whether a nested graph is given a value in low precision."""
-        if self.casting.dtype is None or not _is_float32(source):
+        if self.casting.dtype is None or not is_float32(source):
             return False
         return self.is_native(source) or bits & (LOW | HIGH) == LOW
 
@@ -409,7 +416,8 @@ def cast(item: Node, dtype: np.dtype, keep: bool = False) -> Node:
     return make("convert_element_type", item, new_dtype=dtype, weak_type=False, sharding=None)
 
 
-def _is_float32(item: Node) -> bool:
+def is_float32(item: Node) -> bool:
+    """Whether a node is one ordinary float32 array."""
     type_ = item.type
     return (
         not isinstance(type_, tuple)

@@ -60,7 +60,9 @@ class Policy:
             return None
         if not isinstance(precision, Mapping):
             return cls(_valid(precision))
-        named = {_pattern(name): _valid(value) for name, value in precision.items()}
+        named: dict[str, Precision] = {
+            _pattern(name): _valid(value) for name, value in precision.items()
+        }
         if {"bfloat16", "float16"} <= set(named.values()):
             raise ValueError(
                 f"precision mixes 'bfloat16' and 'float16' in {dict(precision)!r}; a program has "

@@ -49,19 +49,21 @@ def by_array_of_weights(q):
 @pytest.mark.parametrize("function", [by_numpy, by_array, in_a_loop])
 def test_a_scalar_that_widens_is_found(function: Any):
     line = function.__code__.co_firstlineno + 1
-    compiled = xl.compile(function, precision="bfloat16")
+    compiled: Any = xl.compile(function, precision="bfloat16")
     with pytest.warns(xl.PrecisionWarning, match=rf"test_find_promotions\.py:{line}: a scalar"):
         compiled(Q)
     with pytest.warns(xl.PrecisionWarning, match="turns bfloat16 into float32"):
-        explained = xl.compile(function, precision="bfloat16").trace(Q).explain()
+        again: Any = xl.compile(function, precision="bfloat16")
+        explained = again.trace(Q).explain()
     assert f"silent promotion, test_find_promotions.py:{line}" in explained
 
 
 @pytest.mark.parametrize("function", [by_number, by_hand, by_library, by_array_of_weights])
 def test_what_is_meant_is_not(function: Any):
+    compiled: Any = xl.compile(function, precision="bfloat16")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        xl.compile(function, precision="bfloat16")(Q)
+        compiled(Q)
 
 
 def test_nobody_is_warned_who_did_not_ask_for_low_precision():
