@@ -52,8 +52,8 @@ def test_a_scalar_that_widens_is_found(function: Any):
     compiled: Any = xl.compile(function, precision="bfloat16")
     with pytest.warns(xl.PrecisionWarning, match=rf"test_find_promotions\.py:{line}: a scalar"):
         compiled(Q)
+    again: Any = xl.compile(function, precision="bfloat16")
     with pytest.warns(xl.PrecisionWarning, match="turns bfloat16 into float32"):
-        again: Any = xl.compile(function, precision="bfloat16")
         explained = again.trace(Q).explain()
     assert f"silent promotion, test_find_promotions.py:{line}" in explained
 
