@@ -16,9 +16,11 @@ from typing import Literal, Protocol
 
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
+from xlathe.compiler.passes.autocast import Autocast
 from xlathe.compiler.passes.batch_scans import BatchScans
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
 from xlathe.compiler.passes.drop_assumptions import DropAssumptions
+from xlathe.compiler.passes.find_promotions import FindPromotions
 from xlathe.compiler.passes.fold_constants import FoldConstants
 from xlathe.compiler.passes.hoist_invariants import HoistInvariants
 from xlathe.compiler.passes.inline_calls import InlineCalls
@@ -36,6 +38,7 @@ from xlathe.compiler.passes.solve_systems import SolveSystems
 from xlathe.compiler.passes.split_products import SplitProducts
 from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
 from xlathe.compiler.passes.use_structure import UseStructure
+from xlathe.compiler.precision.policy import Policy
 from xlathe.compiler.rules import RuleLog, logging_rules
 from xlathe.compiler.targets import Target, current_target
 
@@ -86,21 +89,27 @@ EXACT: tuple[Step, ...] = (
 """The passes that change no value for any input, on any target."""
 
 
-def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tuple[Step, ...]:
+def pipeline(
+    numerics: Numerics = "relaxed",
+    target: Target | None = None,
+    precision: Policy | None = None,
+) -> tuple[Step, ...]:
     """The passes, in order.
 
     Args:
         numerics: what rewrites may assume.
         target: the device that the program is for; by default the one that JAX runs on.
+        precision: what products are computed in; None for what they are written in.
     """
     target = target or current_target()
     used = _used(numerics, target)
-    loops = _loops(numerics, target)
+    loops = (*_precision(precision, target), *_loops(numerics, target))
+    exact = (*EXACT, *_promotions(precision))
     if numerics == "strict":
-        return (*EXACT, *used, *loops, *_last(target))
+        return (*exact, *used, *loops, *_last(target))
     finite = numerics == "finite"
     structure, formulas = _structure(finite, target), _formulas(finite, target)
-    return (*EXACT, *structure, *used, *formulas, *loops, *_last(target))
+    return (*exact, *structure, *used, *formulas, *loops, *_last(target))
 
 
 def _structure(finite: bool, target: Target) -> tuple[Step, ...]:
@@ -139,6 +148,24 @@ def _formulas(finite: bool, target: Target) -> tuple[Step, ...]:
         Step(
             SplitProducts(finite, target),
             "after all that changes which products there are: how to compute one",
+        ),
+    )
+
+
+def _promotions(precision: Policy | None) -> tuple[Step, ...]:
+    if precision is None or precision.dtype is None:
+        return ()
+    return (Step(FindPromotions(), "while arithmetic is still as the user wrote it"),)
+
+
+def _precision(precision: Policy | None, target: Target) -> tuple[Step, ...]:
+    if precision is None:
+        return ()
+    return (
+        Step(
+            Autocast(precision, target),
+            "once products are settled, whose rules see through no casts; before loops are "
+            "taken apart, because the casts of weights leave them",
         ),
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 import jax
 
 from xlathe.compiler.pipeline import Numerics, PassRecord, Step, pipeline
+from xlathe.compiler.precision.policy import Policy, Precision
 from xlathe.compiler.targets import TARGETS
 
 
@@ -24,26 +25,37 @@ class Options:
             multiplication by zero, which hides a NaN or an infinity.
         target: the device whose rates decide between formulas; by default the one that JAX runs
             on.
+        precision: what matrix products and convolutions of float32 arrays are computed in, for
+            all of them or by patterns of name scopes; None for float32, as they are written.
     """
 
     numerics: Numerics = "relaxed"
     target: str | None = None
+    precision: Precision | Mapping[str, Precision] | None = None
 
     def __post_init__(self) -> None:
         _check("numerics", self.numerics, get_args(Numerics))
         if self.target is not None:
             _check("target", self.target, TARGETS)
+        Policy.read(self.precision)
 
     def idle(self, passes: Sequence[PassRecord]) -> dict[str, str]:
         """The options that made no difference, each with the reason."""
+        found: dict[str, str] = {}
         rewrites = [rewrite for record in passes for rewrite in record.rules.rewrites]
         if self.numerics == "finite" and all(item.numerics != "finite" for item in rewrites):
-            return {"numerics='finite'": "nothing is multiplied by a zero known from the program"}
-        return {}
+            found["numerics='finite'"] = "nothing is multiplied by a zero known from the program"
+        casts = [record.rules.hits for record in passes if record.name == "Autocast"]
+        if casts and not any(casts):
+            found[f"precision={self.precision!r}"] = (
+                "no product of float32 arrays is computed otherwise on this target"
+            )
+        return found
 
     def steps(self) -> Sequence[Step]:
         """The passes that these options ask for."""
-        return pipeline(self.numerics, TARGETS[self.target] if self.target else None)
+        target = TARGETS[self.target] if self.target else None
+        return pipeline(self.numerics, target, Policy.read(self.precision))
 
 
 def _check(name: str, value: object, valid: Collection[str]) -> None:

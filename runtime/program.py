@@ -62,7 +62,12 @@ def compile(function: Any = None, /, **options: Any) -> Any:
             that skip multiplications by a zero that the program's structure shows, which hides
             a NaN or an infinity in what it is multiplied by;
             target: the device that the program is improved for, `"cpu"`, `"gpu"` or
-            `"tpu-v5e-1"`; by default the one that JAX runs on.
+            `"tpu-v5e-1"`; by default the one that JAX runs on;
+            precision: what matrix products and convolutions of float32 arrays are computed in:
+            `"bfloat16"`, `"float16"`, `"tensorfloat32"`, or a dictionary from patterns of name
+            scopes and operations to these and `"float32"`, such as
+            `{"default": "bfloat16", "head": "float32"}`; by default as they are written. All
+            other arithmetic, and the types of arguments and results, stay.
 
     Returns:
         `jax.jit`'s own function object, whose `trace` returns an `xlathe.Traced`: the program at
@@ -70,6 +75,7 @@ def compile(function: Any = None, /, **options: Any) -> Any:
 
     Raises:
         TypeError: an option is not known; the message lists those that are.
+        ValueError: an option has no such value; the message lists those that it has.
     """
     own, for_jit = split_options(options)
     if function is None:
@@ -104,7 +110,7 @@ def optimize(function: Any = None, /, **options: Any) -> Any:
 
     Args:
         function: a function of pytrees of arrays. Without it, a decorator is returned.
-        **options: numerics and target: as for `compile`.
+        **options: numerics, target and precision: as for `compile`.
 
     Returns:
         A function of the same arguments and results.

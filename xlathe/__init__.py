@@ -8,6 +8,7 @@ from xlathe import constraints as constraints
 from xlathe import initializers as initializers
 from xlathe import layers as layers
 from xlathe import regularizers as regularizers
+from xlathe.compiler.precision.policy import PrecisionWarning as PrecisionWarning
 from xlathe.runtime.program import NotOptimized as NotOptimized
 from xlathe.runtime.program import compile as compile
 from xlathe.runtime.program import optimize as optimize

@@ -66,6 +66,8 @@ def substitute(graph: Graph, replaced: Mapping[Node, Node]) -> Graph:
             stack.pop()
             continue
         instead = replaced.get(item)
+        if instead is item:
+            instead = None
         sources = item.inputs if instead is None else (instead,)
         missing = [source for source in sources if source not in mapped]
         if missing:

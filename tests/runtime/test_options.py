@@ -28,7 +28,7 @@ def test_every_option_of_jit_is_taken():
     [
         ({"static_argnum": 1}, r"'static_argnum'\. Did you mean 'static_argnums'\?"),
         ({"numeric": "strict"}, r"'numeric'\. Did you mean 'numerics'\?"),
-        ({"colour": 1}, r"'colour'\. The options are: numerics, target, in_shardings"),
+        ({"colour": 1}, r"'colour'\. The options are: numerics, target, precision, in_shardings"),
         ({"function": 1}, r"'function'\. "),
     ],
 )
@@ -40,7 +40,8 @@ def test_an_unknown_option_is_refused_with_the_known_ones(options: dict[str, Any
 
 
 def test_optimize_takes_none_of_jits_options():
-    with pytest.raises(TypeError, match=r"'static_argnums'\. The options are: numerics, target\."):
+    message = r"'static_argnums'\. The options are: numerics, target, precision\."
+    with pytest.raises(TypeError, match=message):
         xl.optimize(lambda x: x, static_argnums=0)
 
 

@@ -10,6 +10,7 @@ from xlathe.compiler.ir.rewrite import (
     permute_parameters,
     rewrite,
     splice,
+    substitute,
     users,
     with_inputs,
     with_parameters,
@@ -235,3 +236,11 @@ def test_users_count_each_reading():
     total = node("add", (sin, sin), F32)
     graph = Graph([X], [total, sin])
     assert users(graph) == {X: [sin], sin: [total, total, sin], total: [total]}
+
+
+def test_a_node_may_stand_for_itself_among_those_substituted():
+    total, sine = GRAPH.results
+    tangent = node("tan", (X,), F32)
+    after = substitute(GRAPH, {total: total, sine: tangent})
+    assert [item.operation for item in after.nodes] == ["tan", "cos", "add"]
+    assert substitute(GRAPH, {total: total}).results == GRAPH.results

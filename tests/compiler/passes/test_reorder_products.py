@@ -393,3 +393,15 @@ def test_explain_shows_the_formulas():
     text = xl.compile(function).trace(*operands(function)).explain()
     assert "A @ B @ v  ->  A @ (B @ v)" in text
     assert "33.7 MFLOP -> 262 kFLOP" in text
+
+
+def test_of_two_products_with_a_common_factor_one_may_stay_as_it_is():
+    def loss(p, x):
+        q, k, v = jnp.split(x @ p["qkv"], 3, axis=-1)
+        return (jnp.tanh(jax.nn.softmax(q @ k.mT) @ v @ p["out"]) ** 2).mean()
+
+    p = {"qkv": jnp.linspace(-1, 1, 8 * 24).reshape(8, 24), "out": jnp.eye(8)}
+    x = jnp.linspace(-1, 1, 2 * 8 * 8).reshape(2, 8, 8)
+    got, wanted = (f(jax.grad(loss))(p, x) for f in (xl.compile, jax.jit))
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
