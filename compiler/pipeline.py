@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
+from xlathe.compiler.attention.backward import Derive
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
 from xlathe.compiler.passes.batch_scans import BatchScans
+from xlathe.compiler.passes.choose_kernels import ChooseKernels
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
 from xlathe.compiler.passes.drop_assumptions import DropAssumptions
 from xlathe.compiler.passes.fold_constants import FoldConstants
@@ -26,6 +28,7 @@ from xlathe.compiler.passes.narrow import Narrow
 from xlathe.compiler.passes.normalise import Normalise
 from xlathe.compiler.passes.pack_carries import PackCarries
 from xlathe.compiler.passes.place import Place
+from xlathe.compiler.passes.recognise_attention import RecogniseAttention
 from xlathe.compiler.passes.reduce import Reduce
 from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.simplify import Simplify
@@ -86,12 +89,15 @@ EXACT: tuple[Step, ...] = (
 """The passes that change no value for any input, on any target."""
 
 
-def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tuple[Step, ...]:
+def pipeline(
+    numerics: Numerics = "relaxed", target: Target | None = None, derive: Derive | None = None
+) -> tuple[Step, ...]:
     """The passes, in order.
 
     Args:
         numerics: what rewrites may assume.
         target: the device that the program is for; by default the one that JAX runs on.
+        derive: gives the pullback of a graph, by which the backward of what is recognised is found.
     """
     target = target or current_target()
     used = _used(numerics, target)
@@ -100,7 +106,18 @@ def pipeline(numerics: Numerics = "relaxed", target: Target | None = None) -> tu
         return (*EXACT, *used, *loops, *_last(target))
     finite = numerics == "finite"
     structure, formulas = _structure(finite, target), _formulas(finite, target)
-    return (*EXACT, *structure, *used, *formulas, *loops, *_last(target))
+    kernels = _kernels(target, derive)
+    return (*EXACT, *kernels, *structure, *used, *formulas, *loops, *_last(target))
+
+
+def _kernels(target: Target, derive: Derive | None) -> tuple[Step, ...]:
+    return (
+        Step(
+            RecogniseAttention(derive),
+            "first after the exact passes: JAX's own backward is found by deriving it again",
+        ),
+        Step(ChooseKernels(target), "before formulas: what no kernel computes is theirs"),
+    )
 
 
 def _structure(finite: bool, target: Target) -> tuple[Step, ...]:

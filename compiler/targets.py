@@ -23,6 +23,9 @@ class Target:
         bandwidth: bytes a second to and from memory.
         launch: seconds that starting one kernel costs.
         cores: processor cores, where it is a CPU: with many, small products keep few of them busy.
+        kernels: the attention kernels that it has: `cudnn`, `flash` (Pallas).
+        large_scores: bytes of attention scores above which they are not all held at once, even
+            where that costs time.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Target:
     bandwidth: float
     launch: float
     cores: int = 2
+    kernels: frozenset[str] = frozenset()
+    large_scores: int = 1 << 30
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
         """Estimate the time of work that does so many operations and moves so many bytes."""
@@ -38,8 +43,10 @@ class Target:
 
 
 CPU = Target("cpu", "cpu", flops=100e9, bandwidth=10e9, launch=1e-6)
-GPU = Target("gpu", "gpu", flops=40e12, bandwidth=2.5e12, launch=3e-6)
-TPU = Target("tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6)
+GPU = Target("gpu", "gpu", flops=40e12, bandwidth=2.5e12, launch=3e-6, kernels=frozenset(["cudnn"]))
+TPU = Target(
+    "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["flash"])
+)
 
 TARGETS = {target.name: target for target in (CPU, GPU, TPU)}
 """The targets by name."""

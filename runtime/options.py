@@ -12,6 +12,7 @@ import jax
 
 from xlathe.compiler.pipeline import Numerics, PassRecord, Step, pipeline
 from xlathe.compiler.targets import TARGETS
+from xlathe.runtime.pullback import pullback
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Options:
 
     def steps(self) -> Sequence[Step]:
         """The passes that these options ask for."""
-        return pipeline(self.numerics, TARGETS[self.target] if self.target else None)
+        return pipeline(self.numerics, TARGETS[self.target] if self.target else None, pullback)
 
 
 def _check(name: str, value: object, valid: Collection[str]) -> None:

@@ -1,0 +1,166 @@
+"""Recognising attention: one node for what people write as two products and a softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from xlathe.compiler.attention.backward import Derive, Gradient, gradients_of
+from xlathe.compiler.attention.read import Attention, axes_of, products_of, read_attention
+from xlathe.compiler.attention.scores import Scores, Unreadable, read_scores
+from xlathe.compiler.attention.softmax import Softmax, softmax_of
+from xlathe.compiler.ir import Graph, Node, get, node
+from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, substitute, users
+from xlathe.compiler.ir.text import origin_comment
+from xlathe.compiler.rules import Miss, log_hit, log_miss
+from xlathe.compiler.structure.algebra import transposed
+
+RULE = "attention"
+_DROPPING = frozenset(["mul", "select_n", "div"])
+
+
+@dataclass(frozen=True)
+class RecogniseAttention:
+    """Replace each attention by one node that holds it as a graph, and its backward by another.
+
+    Attributes:
+        derive: gives the pullback of a graph; without it, no backward is recognised.
+    """
+
+    derive: Derive | None = field(default=None, compare=False)
+
+    def __call__(self, graph: Graph) -> Graph:
+        """Recognise attention in the graph and the graphs nested in it."""
+        done: dict[Graph, Graph] = {}
+        derived: dict[Graph, Graph | None] = {}
+
+        def derive(body: Graph) -> Graph | None:
+            if self.derive is None:
+                return None
+            if body not in derived:
+                derived[body] = self.derive(body)
+            return derived[body]
+
+        def visit(inner: Graph) -> Graph:
+            if inner not in done:
+                changed = rewrite(inner, deep)
+                done[inner] = _Program(changed, derive).recognised()
+            return done[inner]
+
+        def deep(item: Node) -> Node | None:
+            if not item.holds_graphs:
+                return None
+            new = map_subgraphs(item, visit)
+            return None if new is item else new
+
+        return visit(graph)
+
+
+class _Program:
+    """One graph in which attention is looked for."""
+
+    def __init__(self, graph: Graph, derive: Derive) -> None:
+        self.graph = graph
+        self.derive = derive
+
+    def recognised(self) -> Graph:
+        operations = {item.operation for item in self.graph.nodes}
+        if not {"exp", "dot_general"} <= operations:
+            return self.graph
+        self.readers: Mapping[Node, Sequence[Node]] = users(self.graph)
+        self.present = frozenset(self.graph.nodes)
+        replaced: dict[Node, Node] = {}
+        for item in self.graph.nodes:
+            softmax = softmax_of(item)
+            if softmax is not None:
+                replaced |= self._replacements(item, softmax)
+        return substitute(self.graph, replaced) if replaced else self.graph
+
+    def _replacements(self, weights: Node, softmax: Softmax) -> dict[Node, Node]:
+        found = self._read(weights, softmax)
+        if found is None:
+            return {}
+        if isinstance(found, Unreadable):
+            log_miss(Miss(RULE, found.reason, weights))
+            return {}
+        gradients = list(gradients_of(found, self.readers, self.present, self.derive))
+        reason = self._escape(found, gradients)
+        if reason:
+            log_miss(Miss(RULE, reason, weights))
+            return {}
+        log_hit("attention forward and backward" if gradients else "attention forward")
+        return _replaced(found, gradients)
+
+    def _read(self, weights: Node, softmax: Softmax) -> Attention | Unreadable | None:
+        """The attention that a softmax is part of; None where it is part of none."""
+        forward = [
+            (product, moved)
+            for product, moved in products_of(weights, self.readers)
+            if _sums_over(product, moved, weights, softmax.axis)
+        ]
+        if not forward:
+            return self._without_product(weights, softmax)
+        if len(forward) > 1:
+            return Unreadable("its weights meet several values")
+        ((result, moved),) = forward
+        return read_attention(result, moved, weights, softmax)
+
+    def _without_product(self, weights: Node, softmax: Softmax) -> Unreadable | None:
+        """A near miss, where weights pass through something else before they meet values."""
+        if not isinstance(read_scores(softmax.scores), Scores):
+            return None
+        for reader in self.readers.get(weights, ()):
+            if reader.operation in _DROPPING and weights.type.shape == reader.type.shape:
+                products = [product for product, _ in products_of(reader, self.readers)]
+                for further in self.readers.get(reader, ()):
+                    products += [product for product, _ in products_of(further, self.readers)]
+                if any(product.type.rank >= 2 for product in products):
+                    return Unreadable(
+                        f"its weights pass through {reader.operation} before they meet the values, "
+                        "as with dropout"
+                    )
+        return None
+
+    def _escape(self, found: Attention, gradients: Sequence[Gradient]) -> str:
+        """Who else reads what a kernel doesn't keep; empty if nobody does."""
+        inside = found.nodes.union(*(gradient.nodes for gradient in gradients))
+        for item in found.inner:
+            for reader in self.readers.get(item, ()):
+                if reader in inside and reader is not item:
+                    continue
+                what = "weights" if item is found.weights else "scores"
+                if reader is item:
+                    return f"its {what} are also returned"
+                origin = self.graph.origin(reader)
+                place = origin_comment(origin)
+                return f"its {what} are also read by {reader.operation}" + (
+                    f", {place}" if place else ""
+                )
+        return ""
+
+
+def _sums_over(product: Node, moved: Node, weights: Node, axis: int) -> bool:
+    """Whether a product sums over one axis of a softmax."""
+    axes, contracted = axes_of(moved, weights), product["dimension_numbers"][0]
+    sides = [side for side in (0, 1) if product.inputs[side] is moved]
+    return any(axis in [axes[place] for place in contracted[side]] for side in sides)
+
+
+def _replaced(found: Attention, gradients: Sequence[Gradient]) -> dict[Node, Node]:
+    """What stands for the nodes of an attention that others read."""
+    attributes = {"body": found.body}
+    replaced = {found.result: node("attention", found.leaves, found.result.type, attributes)}
+    for gradient in gradients:
+        types = gradient.body.result_types
+        made = node(
+            "attention_grad",
+            (*found.leaves, gradient.cotangent),
+            types if len(types) > 1 else types[0],
+            {"body": gradient.body, "forward": found.body, "wanted": gradient.wanted},
+        )
+        for index, (item, order) in enumerate(
+            zip(gradient.found, gradient.permutations, strict=True)
+        ):
+            value = get(made, index) if len(types) > 1 else made
+            replaced[item] = transposed(value, order)
+    return replaced
