@@ -7,7 +7,7 @@ that stands in the program it gives the very nodes that the program holds, since
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from xlathe.compiler.attention.read import Attention, below, products_of
 from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.ir.rewrite import instantiate
+from xlathe.compiler.ops.build import make
 from xlathe.compiler.passes.fold_constants import fold_node
 from xlathe.compiler.passes.simplify import SIMPLIFICATIONS
 
@@ -51,8 +52,8 @@ def gradients_of(
     readers: Mapping[Node, Sequence[Node]],
     present: AbstractSet[Node],
     derive: Derive,
-) -> Iterator[Gradient]:
-    """The gradients of an attention that stand in a program.
+) -> tuple[list[Gradient], AbstractSet[Node]]:
+    """The gradients of an attention that stand in a program, and all that JAX derives of it.
 
     Args:
         attention: the attention.
@@ -60,13 +61,21 @@ def gradients_of(
         present: the program's nodes.
         derive: gives the pullback of a graph.
     """
+    found: list[Gradient] = []
+    derived: set[Node] = set()
     for cotangent in _cotangents(attention, readers):
         pullback = derive(attention.body)
         if pullback is None:
-            return
-        found = _look_up(attention, cotangent, pullback, present)
-        if found is not None:
-            yield found
+            break
+        sources = (*attention.leaves, cotangent)
+        mapping = dict(zip(pullback.parameters, sources, strict=True))
+        results, _, _ = instantiate(pullback, mapping, change=_simplified)
+        for result in results:
+            derived.update(below(result, sources))
+        gradient = _look_up(attention, cotangent, pullback, results, present)
+        if gradient is not None:
+            found.append(gradient)
+    return found, derived
 
 
 def _cotangents(attention: Attention, readers: Mapping[Node, Sequence[Node]]) -> list[Node]:
@@ -85,12 +94,79 @@ def _cotangents(attention: Attention, readers: Mapping[Node, Sequence[Node]]) ->
     return list(found)
 
 
+def forgotten_product(
+    weights: Node, readers: Mapping[Node, Sequence[Node]]
+) -> tuple[Node, Node] | None:
+    """The product of weights and values where only its backward is left, as in a checkpoint.
+
+    The cotangent of the result meets the weights, which gives that of the values, and the values,
+    which gives that of the weights. From these two products the forward's is put together.
+
+    Args:
+        weights: the softmax.
+        readers: who reads each node of the program.
+
+    Returns:
+        The product, which is no part of the program, and its operand that holds the weights.
+    """
+    for product, moved in products_of(weights, readers):
+        left, right = product.inputs
+        cotangent = right if left is moved else left
+        for other in readers.get(cotangent, ()):
+            if other.operation != "dot_general" or other is product:
+                continue
+            found = _put_together(product, other, cotangent, moved)
+            if found is not None:
+                return found, moved
+    return None
+
+
+def _put_together(
+    with_weights: Node, with_values: Node, cotangent: Node, weights: Node
+) -> Node | None:
+    sides = (with_weights.inputs.index(cotangent), with_values.inputs.index(cotangent))
+    pairs: list[dict[int, int]] = []
+    for product, side in zip((with_weights, with_values), sides, strict=True):
+        contracted, batch = product["dimension_numbers"]
+        pairs.append(dict(zip(batch[side], batch[1 - side], strict=True)))
+        pairs.append(dict(zip(contracted[side], contracted[1 - side], strict=True)))
+    of_weights, rows, of_values, depth = pairs
+    values = with_values.inputs[1 - sides[1]]
+    shared = list(of_weights)
+    axes = range(cotangent.type.rank)
+    if shared != list(range(len(shared))) or list(of_values) != shared or len(depth) != 1:
+        return None
+    if {*shared, *rows, *depth} != set(axes) or values.type.rank != len(shared) + 2:
+        return None
+    keys = [
+        axis
+        for axis in range(weights.type.rank)
+        if axis not in of_weights.values() and axis not in rows.values()
+    ]
+    taken = (*of_values.values(), *depth.values())
+    value_keys = [axis for axis in range(values.type.rank) if axis not in taken]
+    operands = [weights, values]
+    contracted = [tuple(keys), tuple(value_keys)]
+    batch = [tuple(of_weights[axis] for axis in shared), tuple(of_values[axis] for axis in shared)]
+    if len(shared) in depth:
+        operands, contracted, batch = operands[::-1], contracted[::-1], batch[::-1]
+    if len(keys) != 1 or any(size.type.dtype != values.type.dtype for size in operands):
+        return None
+    numbers = (tuple(contracted), tuple(batch))
+    made = make(
+        "dot_general", *operands, **{**with_weights.attributes, "dimension_numbers": numbers}
+    )
+    return made if made.type is cotangent.type else None
+
+
 def _look_up(
-    attention: Attention, cotangent: Node, pullback: Graph, present: AbstractSet[Node]
+    attention: Attention,
+    cotangent: Node,
+    pullback: Graph,
+    results: Sequence[Node],
+    present: AbstractSet[Node],
 ) -> Gradient | None:
     sources = (*attention.leaves, cotangent)
-    mapping = dict(zip(pullback.parameters, sources, strict=True))
-    results, _, _ = instantiate(pullback, mapping, change=_simplified)
     real = [
         index
         for index, leaf in enumerate(attention.leaves)

@@ -15,6 +15,10 @@ from xlathe.compiler.ir import Graph, Node, parameter
 from xlathe.compiler.ir.node import with_other_inputs
 
 
+_OF_KERNELS = frozenset(["BF16_BF16_F32", "F16_F16_F32"])
+"""Ways of multiplying low precision that are the kernels' own: sums in float32."""
+
+
 @dataclass(frozen=True)
 class Shared:
     """An axis that queries, keys and values have in common, such as the batch's or the heads'.
@@ -167,6 +171,9 @@ def products_of(
     while stack:
         item = stack.pop()
         for reader in readers.get(item, ()):
+            if reader is item:
+                # It is returned.
+                continue
             if reader.operation in ("convert_element_type", "transpose"):
                 stack.append(reader)
             elif reader.operation == "dot_general":
@@ -216,7 +223,10 @@ def axes_of(moved: Node, weights: Node) -> tuple[int, ...]:
 
 
 def _is_plain(product: Node) -> bool:
-    return product["precision"] is None and product.attributes.get("out_sharding") is None
+    precision = product["precision"]
+    return product.attributes.get("out_sharding") is None and (
+        precision is None or str(precision) in _OF_KERNELS
+    )
 
 
 def _free(product: Node, side: int) -> list[int]:

@@ -95,6 +95,8 @@ def _read(item: Node, axes: Axes, factor: float, memo: _Memo) -> Scores | Unread
         return _masked(item, axes, factor, memo)
     if operation == "tanh":
         return _capped(item, axes, factor, memo)
+    if operation == "reduce_precision":
+        return Unreadable("its scores are saved, as the policy of a checkpoint says")
     if not item.inputs:
         return Unreadable("its scores are no product of queries and keys")
     return Unreadable(f"its scores pass through {operation}")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from xlathe.compiler.ir import Node
 
-_MOVES = frozenset(["broadcast_in_dim", "convert_element_type", "reshape", "stop_gradient"])
+_MOVES = frozenset("broadcast_in_dim convert_element_type reshape stop_gradient transpose".split())
 
 
 class Softmax(NamedTuple):
@@ -67,61 +67,81 @@ def _of_logarithms(item: Node) -> Softmax | None:
 def _sources_of_sum(item: Node) -> Iterator[Node]:
     for below in _through(item):
         if below.operation == "reduce_sum":
-            yield below.inputs[0]
+            yield _bare(below.inputs[0])[0]
 
 
 def _through(item: Node) -> Iterator[Node]:
     """A node and what it only moves or casts."""
     yield item
-    while item.operation in _MOVES or item.operation == "max":
+    while True:
         if item.operation == "max":
             others = [source for source in item.inputs if not source.is_constant]
             if len(others) != 1:
                 return
             item = others[0]
-        else:
+        elif item.operation in _MOVES:
             item = item.inputs[0]
+        else:
+            return
         yield item
 
 
 def _reduced(item: Node, operation: str, source: Node) -> int | None:
     """The axis along which a node holds the sums or maxima of another, spread over that axis."""
-    shape = source.type.shape
+    chain = []
     for below in _through(item):
-        if below.operation != operation:
-            continue
-        inner = below.inputs[0]
-        bare, wanted = _uncast(inner), _uncast(source)
-        if bare is not wanted or len(below["axes"]) != 1:
+        if below.operation == operation:
+            break
+        chain.append(below)
+    else:
+        return None
+    bare, axes = _bare(source)
+    inner, inner_axes = _bare(below.inputs[0])
+    if bare is not inner or len(below["axes"]) != 1:
+        return None
+    (reduced,) = below["axes"]
+    labels: list[int | None] = [a for place, a in enumerate(inner_axes) if place != reduced]
+    for step in reversed(chain):
+        moved = _moved(step, labels)
+        if moved is None:
             return None
-        (axis,) = below["axes"]
-        kept = tuple(size if place != axis else 1 for place, size in enumerate(shape))
-        return axis if item.type.shape in (kept, shape) and _is_spread(item, below, axis) else None
-    return None
+        labels = moved
+    axis = axes.index(inner_axes[reduced])
+    shape = source.type.shape
+    if len(labels) != len(shape):
+        return None
+    for place, (label, size) in enumerate(zip(labels, item.type.shape, strict=True)):
+        spread = place == axis and label is None and size in (1, shape[place])
+        if not spread and not (size == shape[place] and (label == axes[place] or size == 1)):
+            return None
+    return axis
 
 
-def _is_spread(item: Node, reduced: Node, axis: int) -> bool:
-    """Whether each axis of what was reduced stands where it stood in what it was reduced from."""
-    rank = reduced.type.rank + 1
-    wanted = tuple(place for place in range(rank) if place != axis)
-    while item is not reduced:
-        if item.operation == "broadcast_in_dim":
-            source = item.inputs[0].type.shape
-            expected = wanted if len(source) == rank - 1 else tuple(range(rank))
-            if item["broadcast_dimensions"] != expected:
-                return False
-        elif item.operation == "reshape":
-            before = [size for size in item.inputs[0].type.shape if size != 1]
-            if before != [size for size in item.type.shape if size != 1]:
-                return False
-        if item.operation == "max":
-            item = next(source for source in item.inputs if not source.is_constant)
-        else:
-            item = item.inputs[0]
-    return True
+def _moved(item: Node, labels: list[int | None]) -> list[int | None] | None:
+    """Which axis each axis of a node is, given that for the axes of what it moves."""
+    shape = item.type.shape
+    if item.operation == "transpose":
+        return [labels[place] for place in item["permutation"]]
+    if item.operation == "broadcast_in_dim":
+        spread: list[int | None] = [None] * len(shape)
+        for label, place in zip(labels, item["broadcast_dimensions"], strict=True):
+            spread[place] = label
+        return spread
+    if item.operation == "reshape":
+        before = item.inputs[0].type.shape
+        wide = [label for label, size in zip(labels, before, strict=True) if size != 1]
+        if [size for size in before if size != 1] != [size for size in shape if size != 1]:
+            return None
+        rest = iter(wide)
+        return [next(rest) if size != 1 else None for size in shape]
+    return labels
 
 
-def _uncast(item: Node) -> Node:
-    while item.operation == "convert_element_type":
+def _bare(item: Node) -> tuple[Node, tuple[int, ...]]:
+    """What a node casts or transposes, and which of its axes the node's own axes are."""
+    axes = tuple(range(item.type.rank))
+    while item.operation in ("convert_element_type", "transpose"):
+        if item.operation == "transpose":
+            axes = tuple(item["permutation"][axis] for axis in axes)
         item = item.inputs[0]
-    return item
+    return item, axes

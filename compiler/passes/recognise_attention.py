@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from xlathe.compiler.attention.backward import Derive, Gradient, gradients_of
-from xlathe.compiler.attention.read import Attention, axes_of, products_of, read_attention
+from xlathe.compiler.attention.backward import Derive, Gradient, forgotten_product, gradients_of
+from xlathe.compiler.attention.read import Attention, axes_of, below, products_of, read_attention
 from xlathe.compiler.attention.scores import Scores, Unreadable, read_scores
 from xlathe.compiler.attention.softmax import Softmax, softmax_of
 from xlathe.compiler.ir import Graph, Node, get, node
@@ -83,8 +84,10 @@ class _Program:
         if isinstance(found, Unreadable):
             log_miss(Miss(RULE, found.reason, weights))
             return {}
-        gradients = list(gradients_of(found, self.readers, self.present, self.derive))
-        reason = self._escape(found, gradients)
+        gradients, derived = gradients_of(found, self.readers, self.present, self.derive)
+        if not gradients and found.result not in self.present:
+            return {}
+        reason = self._escape(found, gradients, derived)
         if reason:
             log_miss(Miss(RULE, reason, weights))
             return {}
@@ -99,7 +102,10 @@ class _Program:
             if _sums_over(product, moved, weights, softmax.axis)
         ]
         if not forward:
-            return self._without_product(weights, softmax)
+            put_together = forgotten_product(weights, self.readers)
+            if put_together is None:
+                return self._without_product(weights, softmax)
+            forward = [put_together]
         if len(forward) > 1:
             return Unreadable("its weights meet several values")
         ((result, moved),) = forward
@@ -121,22 +127,38 @@ class _Program:
                     )
         return None
 
-    def _escape(self, found: Attention, gradients: Sequence[Gradient]) -> str:
+    def _escape(
+        self, found: Attention, gradients: Sequence[Gradient], derived: AbstractSet[Node]
+    ) -> str:
         """Who else reads what a kernel doesn't keep; empty if nobody does."""
         inside = found.nodes.union(*(gradient.nodes for gradient in gradients))
-        for item in found.inner:
-            for reader in self.readers.get(item, ()):
-                if reader in inside and reader is not item:
-                    continue
-                what = "weights" if item is found.weights else "scores"
-                if reader is item:
-                    return f"its {what} are also returned"
-                origin = self.graph.origin(reader)
-                place = origin_comment(origin)
-                return f"its {what} are also read by {reader.operation}" + (
-                    f", {place}" if place else ""
-                )
-        return ""
+        escapes = [
+            (item, reader)
+            for item in self.graph.nodes
+            if item in found.inner
+            for reader in self.readers.get(item, ())
+            if reader not in inside or reader is item
+        ]
+        if not escapes:
+            return ""
+        # Of the rest the user wrote some, and JAX's derivatives are the others.
+        written = [
+            (item, reader)
+            for item, reader in escapes
+            if reader not in derived and "transpose(" not in self.graph.origin(reader).scope
+        ]
+        item, reader = next(
+            (pair for pair in escapes if pair[0] is pair[1]), (written or escapes)[0]
+        )
+        after = item in (found.weights, *below(found.result, [found.weights]))
+        what = "weights" if after else "scores"
+        if reader is item:
+            return f"its {what} are also returned"
+        origin = self.graph.origin(reader)
+        place = f", {origin_comment(origin)}" if origin.file else ""
+        if not written:
+            return f"its {what} have a further gradient{place}"
+        return f"its {what} are also read by {reader.operation}{place}"
 
 
 def _sums_over(product: Node, moved: Node, weights: Node, axis: int) -> bool:
