@@ -23,7 +23,7 @@ class Target:
         bandwidth: bytes a second to and from memory.
         launch: seconds that starting one kernel costs.
         cores: processor cores, where it is a CPU: with many, small products keep few of them busy.
-        kernels: the attention kernels that it has: `cudnn`, `flash` (Pallas).
+        kernels: the attention kernels that it has: `cudnn`, `splash` (Pallas).
         large_scores: bytes of attention scores above which they are not all held at once, even
             where that costs time.
     """
@@ -45,7 +45,7 @@ class Target:
 CPU = Target("cpu", "cpu", flops=100e9, bandwidth=10e9, launch=1e-6)
 GPU = Target("gpu", "gpu", flops=40e12, bandwidth=2.5e12, launch=3e-6, kernels=frozenset(["cudnn"]))
 TPU = Target(
-    "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["flash"])
+    "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["splash"])
 )
 
 TARGETS = {target.name: target for target in (CPU, GPU, TPU)}

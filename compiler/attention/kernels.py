@@ -17,8 +17,8 @@ Band = tuple[int | None, int | None]
 
 _CUDNN_TYPES = frozenset(["bfloat16", "float16"])
 _MIN_POSITIONS = 64
-_FLASH_BLOCK = 128
-_MIN_FLASH_SCORES = 1 << 20
+_SPLASH_BLOCK = 128
+_MIN_SPLASH_SCORES = 1 << 20
 _MAX_BLOCK_BYTES = 1 << 26
 
 
@@ -27,7 +27,7 @@ class Kernel:
     """How an attention is computed.
 
     Attributes:
-        name: `cudnn`, by way of `jax.nn.dot_product_attention`; `flash`, Pallas's for TPUs; or
+        name: `cudnn`, by way of `jax.nn.dot_product_attention`; `splash`, Pallas's for TPUs; or
             `blocked`, plain JAX for a block of queries at a time.
         band: the distances of query and key at which a score is kept; None where all are.
         rows: how many queries a block holds.
@@ -107,10 +107,10 @@ def choose_kernel(
         reason = _cudnn_reason(attention, sizes, bool(beside))
         if not reason:
             return Kernel("cudnn", band)
-    elif "flash" in target.kernels:
-        reason = _flash_reason(attention, sizes, band)
+    elif "splash" in target.kernels:
+        reason = _splash_reason(attention, sizes, band)
         if not reason:
-            return Kernel("flash", band)
+            return Kernel("splash", band)
     return _blocked(attention, sizes, target, band, reason, bool(beside))
 
 
@@ -157,22 +157,22 @@ def _cudnn_reason(attention: Attention, sizes: Sizes, trains_others: bool) -> st
     return ""
 
 
-def _flash_reason(attention: Attention, sizes: Sizes, band: Band | None) -> str:
+def _splash_reason(attention: Attention, sizes: Sizes, band: Band | None) -> str:
     dtype = attention.query.type.dtype
     if dtype.name not in ("bfloat16", "float32"):
         return f"the TPU's kernel takes bfloat16 or float32, and its operands are {dtype}"
     if sizes.depth != sizes.value_depth:
         return f"the TPU's kernel wants heads of one size, not {sizes.depth}, {sizes.value_depth}"
-    if attention.scores.cap is not None:
-        return "the TPU's kernel knows no soft cap (tanh)"
+    if sizes.depth % 64:
+        return f"the TPU's kernel wants heads of a multiple of 64, not {sizes.depth}"
     if attention.scores.biases or attention.scores.masks:
-        return "the TPU's kernel would want its bias or mask for every batch and head"
-    if band is not None and (band != (None, 0) or sizes.rows != sizes.columns):
-        return "the TPU's kernel knows causal masks only"
-    if sizes.rows % _FLASH_BLOCK or sizes.columns % _FLASH_BLOCK:
-        return f"the TPU's kernel wants lengths that are multiples of {_FLASH_BLOCK}"
-    if sizes.rows * sizes.columns < _MIN_FLASH_SCORES:
+        return "the TPU's kernel takes no bias, and no mask but of positions"
+    if sizes.rows % _SPLASH_BLOCK or sizes.columns % _SPLASH_BLOCK:
+        return f"the TPU's kernel wants lengths that are multiples of {_SPLASH_BLOCK}"
+    if sizes.rows * sizes.columns < _MIN_SPLASH_SCORES:
         return f"{sizes.rows} queries and {sizes.columns} keys are few: the plain form is as fast"
+    if band is not None and not (band[0] or 0) <= 0 <= (band[1] or 0):
+        return "the TPU's kernel wants a mask that keeps the diagonal"
     return ""
 
 

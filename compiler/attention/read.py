@@ -14,7 +14,6 @@ from xlathe.compiler.attention.softmax import Softmax
 from xlathe.compiler.ir import Graph, Node, parameter
 from xlathe.compiler.ir.node import with_other_inputs
 
-
 _OF_KERNELS = frozenset(["BF16_BF16_F32", "F16_F16_F32"])
 """Ways of multiplying low precision that are the kernels' own: sums in float32."""
 

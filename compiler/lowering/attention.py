@@ -53,54 +53,61 @@ def _write_cudnn(emitter: FunctionEmitter, item: Node) -> tuple[str, list[str]]:
     return "jax.nn.dot_product_attention", keywords
 
 
-def _write_flash(emitter: FunctionEmitter, item: Node) -> tuple[str, list[str]]:
+def _write_splash(emitter: FunctionEmitter, item: Node) -> tuple[str, list[str]]:
     shapes = tuple(source.type.shape for source in item.inputs[:3])
-    name, is_new = emitter.module.once(("flash", item.attribute_key, shapes), "flash")
+    name, is_new = emitter.module.once(("splash", item.attribute_key, shapes), "splash_attention")
     if is_new:
-        query, key, _ = shapes
-        rows, columns = (_flash_block(shape[1]) for shape in (query, key))
-        groups = query[2] // key[2]
-        spread = f".repeat({groups}, axis=1)" if groups > 1 else ""
-        emitter.module.functions.append(
-            _FLASH.format(
-                name=name,
-                causal=item["band"] is not None,
-                scale=_scale(item),
-                spread=spread,
-                rows=rows,
-                columns=columns,
-            )
-        )
+        emitter.module.functions.append(_splash_text(name, item))
     return name, []
 
 
-def _flash_block(length: int) -> int:
-    """The largest of the block sizes that the TPU's kernel takes and that parts a length."""
-    return next(size for size in (512, 256, 128) if length % size == 0)
-
-
-_FLASH = """\
+def _splash_text(name: str, item: Node) -> str:
+    query, key = (source.type.shape for source in item.inputs[:2])
+    rows, columns = (_splash_block(shape[1]) for shape in (query, key))
+    cap, scale = item["cap"], float(item["scale"])
+    options = ["mask", "block_sizes=sizes"]
+    if cap is not None:
+        scale *= cap
+        options.append(f"attn_logits_soft_cap={float(cap)!r}")
+    # Rows of fewer than 128 numbers are padded to 128, columns are not.
+    layout = "HEAD_DIM_MINOR" if query[3] % 128 == 0 else "SEQ_MINOR"
+    turned = "transpose(0, 2, 1, 3)"
+    return f"""\
 def {name}(query, key, value):
-    sizes = BlockSizes(
+    mask = splash_mask.MultiHeadMask([{_splash_mask(item, query[1], key[1])}] * {query[2]})
+    sizes = splash_kernel.BlockSizes(
         block_q={rows},
-        block_k_major={columns},
-        block_k={columns},
-        block_b=1,
-        block_q_major_dkv={rows},
-        block_k_major_dkv={columns},
-        block_k_dkv={columns},
+        block_kv={columns},
+        block_kv_compute={columns},
         block_q_dkv={rows},
-        block_k_major_dq={columns},
-        block_k_dq={columns},
+        block_kv_dkv={columns},
+        block_kv_dkv_compute={columns},
         block_q_dq={rows},
+        block_kv_dq={columns},
+        q_layout=splash_kernel.QKVLayout.{layout},
+        k_layout=splash_kernel.QKVLayout.{layout},
+        v_layout=splash_kernel.QKVLayout.{layout},
     )
-    query = query.transpose(0, 2, 1, 3)
-    key = key.transpose(0, 2, 1, 3){spread}
-    value = value.transpose(0, 2, 1, 3){spread}
-    mixed = flash_attention(
-        query, key, value, causal={causal}, sm_scale={scale}, block_sizes=sizes
-    )
-    return mixed.transpose(0, 2, 1, 3)"""
+    kernel = splash_kernel.make_splash_mha_single_device({", ".join(options)})
+    query = query.{turned} * {scale!r}
+    mixed = jax.vmap(kernel)(query, key.{turned}, value.{turned})
+    return mixed.{turned}"""
+
+
+def _splash_mask(item: Node, rows: int, columns: int) -> str:
+    shape = f"({rows}, {columns})"
+    band = item["band"]
+    if band is None:
+        return f"splash_mask.FullMask({shape})"
+    low, high = band
+    if low is None and high == 0:
+        return f"splash_mask.CausalMask({shape})"
+    return f"splash_mask.LocalMask({shape}, ({None if low is None else -low}, {high}), 0)"
+
+
+def _splash_block(length: int) -> int:
+    """The largest of the block sizes that the kernel takes and that parts a length."""
+    return next(size for size in (512, 256, 128) if length % size == 0)
 
 
 def _write_blocked(emitter: FunctionEmitter, item: Node) -> tuple[str, list[str]]:
@@ -185,4 +192,4 @@ def _split_lines(
     return [*lines, f"    blocks.append({argument})"]
 
 
-_WRITERS = {"cudnn": _write_cudnn, "flash": _write_flash, "blocked": _write_blocked}
+_WRITERS = {"cudnn": _write_cudnn, "splash": _write_splash, "blocked": _write_blocked}

@@ -28,11 +28,14 @@ from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.ops.primitives import primitive_of, public_name
 from xlathe.compiler.ops.table import COMPARE, UNARY, Expression, lookup
 
-_RESERVED = frozenset(
-    "jax jnp lax np partial primitives complex BlockSizes flash_attention".split()
+_RESERVED = frozenset("jax jnp lax np partial primitives complex splash_kernel splash_mask".split())
+_SPLASH_IMPORT = """\
+from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_kernel as splash_kernel,
 )
-_FLASH_IMPORT = """\
-from jax.experimental.pallas.ops.tpu.flash_attention import BlockSizes, flash_attention"""
+from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_mask as splash_mask,
+)"""
 _MAX_INLINE_WIDTH = 60
 _MAX_RETURN_WIDTH = 84
 _NUMPY_SCALARS = {
@@ -122,7 +125,7 @@ class ModuleEmitter:
                 ("import numpy as np", "np."),
                 ("from jax import lax", "lax."),
                 ("from jax.extend.core import primitives", "primitives."),
-                (_FLASH_IMPORT, "flash_attention("),
+                (_SPLASH_IMPORT, "splash_kernel."),
             )
             if line == "import jax" or (word in body and re.search(rf"\b{re.escape(word)}", body))
         ]

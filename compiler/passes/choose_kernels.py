@@ -20,7 +20,7 @@ from xlathe.compiler.targets import Target
 RULE = "attention"
 _WRITTEN = {
     "cudnn": "jax.nn.dot_product_attention by cuDNN",
-    "flash": "Pallas's flash attention",
+    "splash": "Pallas's splash attention",
     "blocked": "softmax(q @ k.T) @ v for {rows} queries at a time",
 }
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+
 from .spellings import BTNH, GROUPED, N, S, Spelling, T, einsum, mixed, scores, softmax, tril
 
 
