@@ -161,6 +161,13 @@ def with_bias(
     known = toeplitz(bias, memo)
     if known is not None:
         return _with_known_bias(scores, bias, known, axes, factor)
+    switched = _switched(bias, axes)
+    if switched is not None:
+        which, moved, if_false, if_true = switched
+        low, high = sorted((if_false * factor, if_true * factor))
+        if high == 0 and low <= _FAR_BELOW:
+            sign = 1.0 if if_true == 0 else -1.0
+            return with_mask(_filled(scores, low), which, _sized(which, moved), sign, memo)
     operation = bias.operation
     if operation in ("add", "sub"):
         sign = -1.0 if operation == "sub" else 1.0
@@ -196,6 +203,34 @@ def with_bias(
         return with_bias(scores, bias.inputs[0], axes, factor, memo)
     operand = Operand(bias, _sized(bias, axes), factor)
     return replace(scores, biases=(*scores.biases, operand))
+
+
+def _switched(item: Node, axes: Axes) -> tuple[Node, Axes, float, float] | None:
+    """A boolean array as numbers, multiplied and added to: the array, and what it becomes."""
+    operation = item.operation
+    if operation == "convert_element_type" and item.inputs[0].type.dtype == np.bool_:
+        return item.inputs[0], axes, 0.0, 1.0
+    if operation in ("broadcast_in_dim", "convert_element_type", "reshape", "transpose"):
+        moved = axes if operation == "convert_element_type" else moved_axes(item, axes)
+        return None if moved is None else _switched(item.inputs[0], moved)
+    if operation not in ("add", "mul", "sub"):
+        return None
+    for place in (0, 1):
+        number = scalar(item.inputs[1 - place])
+        if number is None:
+            continue
+        found = _switched(item.inputs[place], _sized(item.inputs[place], axes))
+        if found is None:
+            return None
+        which, moved, *values = found
+        if operation == "mul":
+            values = [value * number for value in values]
+        elif operation == "add":
+            values = [value + number for value in values]
+        else:
+            values = [value - number if place == 0 else number - value for value in values]
+        return which, moved, values[0], values[1]
+    return None
 
 
 def _with_known_bias(

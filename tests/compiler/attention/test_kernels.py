@@ -1,0 +1,241 @@
+"""Which kernel a target is given, why not, and what the kernels compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xlathe as xl
+from xlathe.compiler.targets import CPU, GPU, TPU
+
+from .check import BLOCKED, abstract, concrete, errors, improved, joint, runnable
+from .spellings import BF16, F32, SPELLINGS, Spelling, scores, through, tril
+
+CUDNN = [
+    "tril of ones, -inf",
+    "causal scores of keys by queries",
+    "heads and batch by vmap",
+    "three axes in common",
+    "causal with an offset",
+    "grouped queries",
+    "multi-query",
+    "padding and causal",
+    "T5 in bfloat16",
+    "sliding window",
+    "float32 scores in bfloat16 code",
+    "GPT-2 in bfloat16",
+]
+BY_BLOCKS = [
+    "tril of ones, -1e9",
+    "grouped queries",
+    "multi-query",
+    "unbatched, one head",
+    "other depth of the values",
+    "padding and causal",
+    "segments",
+    "window to both sides",
+    "soft cap",
+    "ALiBi, causal",
+]
+LONG = ((1, 1024, 4, 64),) * 3
+
+
+def long(mask=None, dtype=BF16, depth: int = 64, length: int = 1024) -> Spelling:
+    """Attention over so many tokens that kernels pay."""
+
+    def score(q, k):
+        return scores(q, k) / 2.0
+
+    return Spelling(
+        through(score, mask and (lambda: mask(length, length))), ((1, length, 4, depth),) * 3, dtype
+    )
+
+
+def misses(spelling: Spelling, target, function=None) -> list[str]:
+    arguments = [*abstract(spelling), *spelling.others]
+    _, records = improved(function or spelling.function, arguments, target)
+    return [miss.reason for record in records for miss in record.rules.misses]
+
+
+def against_float32(spelling: Spelling, target, expected: str):
+    """The kernel's error in low precision, and that of the plain form."""
+    arguments = concrete(spelling)
+    exact = [x.astype(F32) for x in arguments]
+    function = joint(spelling)
+    source, run = runnable(function, [*arguments, *spelling.others], target)
+    assert expected in source
+    true = jax.jit(joint(spelling._replace(dtype=F32)))(*exact, *spelling.others)
+    ours = errors(jax.jit(run)(*arguments, *spelling.others), true)
+    plain = errors(jax.jit(function)(*arguments, *spelling.others), true)
+    return ours, plain
+
+
+def assert_as_exact_on_cudnn(name: str) -> None:
+    spelling = SPELLINGS[name]._replace(dtype=BF16)
+    trains_bias = name in ("T5", "T5 in bfloat16")
+    if trains_bias:
+        table = spelling.shapes[3]
+        fixed = concrete(Spelling(spelling.function, (table,), BF16))
+        spelling = Spelling(
+            lambda *a: SPELLINGS[name].function(*a, *fixed, *spelling.others),
+            spelling.shapes[:3],
+            BF16,
+        )
+    ours, plain = against_float32(spelling, GPU, 'implementation="xla"')
+    for error, reference in zip(ours, plain, strict=True):
+        assert error <= 2 * reference + 1e-2
+
+
+@pytest.mark.parametrize("name", CUDNN)
+def test_cudnn_computes_the_same(name: str):
+    assert_as_exact_on_cudnn(name)
+
+
+NOT_BY_CUDNN = {
+    "a bias of heads",
+    "a bias of everything",
+    "a bias beside a mask",
+    "ALiBi",
+    "ALiBi, causal",
+    "other depth of the values",
+    "soft cap",
+    "one query",
+    "float32 operands in bfloat16 code",
+    "float16",
+    "checkpointed, dots saved",
+    "additive padding, by BERT",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in SPELLINGS if n not in {*CUDNN, *NOT_BY_CUDNN}])
+def test_cudnn_computes_the_same_in_every_spelling(name: str):
+    assert_as_exact_on_cudnn(name)
+
+
+@pytest.mark.parametrize("name", BY_BLOCKS)
+def test_blocks_compute_the_same(name: str):
+    spelling = SPELLINGS[name]
+    arguments = [*concrete(spelling), *spelling.others]
+    source, run = runnable(joint(spelling), arguments, BLOCKED)
+    assert "jax.checkpoint" in source
+    ours = jax.jit(run)(*arguments)
+    plain = jax.jit(joint(spelling))(*arguments)
+    assert max(errors(ours, plain)) < 1e-5
+
+
+def test_blocks_hold_a_part_of_the_queries():
+    spelling = long(tril, F32)._replace(shapes=((4, 1024, 8, 8),) * 3)
+    source, _ = improved(spelling.function, abstract(spelling), BLOCKED)
+    assert "# 512 queries at a time" in source
+    assert "query.reshape(4, 2, 512, 8, 1, 8)" in source
+
+
+def test_blocks_have_derivatives_in_every_direction():
+    spelling = SPELLINGS["tril of ones, -1e9"]
+    arguments = tuple(concrete(spelling))
+    _, run = runnable(spelling.function, arguments, BLOCKED)
+
+    def tangents(function):
+        def gradient(q):
+            return jax.grad(lambda q: (function(q, *arguments[1:]) ** 2).sum())(q)
+
+        return jax.jvp(gradient, arguments[:1], arguments[1:2])
+
+    assert max(errors(tangents(run), tangents(spelling.function))) < 1e-4
+
+
+def test_fully_masked_queries_stay_as_they_are_by_blocks():
+    spelling = Spelling(through(scores, lambda: jnp.zeros((64, 64), bool), -jnp.inf))
+    arguments = concrete(spelling)
+    _, run = runnable(spelling.function, arguments, BLOCKED)
+    assert np.isnan(jax.jit(run)(*arguments)).all()
+
+
+PADDED = Spelling(
+    lambda q, k, v, mask: through(scores, lambda: mask)(q, k, v),
+    LONG,
+    F32,
+    (jnp.ones((1, 1, 1, 1024), bool),),
+)
+REASONS = {
+    "float32": (long(dtype=F32), GPU, "bfloat16 or float16, and its operands are float32"),
+    "large heads": (long(depth=136), GPU, "up to 128"),
+    "odd heads": (long(depth=60), GPU, "multiple of 8"),
+    "soft cap": (SPELLINGS["soft cap"]._replace(dtype=BF16), GPU, "soft cap"),
+    "one query": (SPELLINGS["one query"]._replace(dtype=BF16), GPU, "are few"),
+    "float32 bias": (SPELLINGS["ALiBi"]._replace(dtype=BF16), GPU, "more digits"),
+    "depths": (SPELLINGS["other depth of the values"]._replace(dtype=BF16), GPU, "of one size"),
+    "short, on a TPU": (long(length=512), TPU, "are few"),
+    "lengths, on a TPU": (long(length=1056), TPU, "multiples of 128"),
+    "heads, on a TPU": (long(depth=32), TPU, "multiple of 64"),
+    "mask, on a TPU": (PADDED, TPU, "no bias, and no mask but of positions"),
+    "short, on a CPU": (SPELLINGS["nanoGPT"], CPU, "little memory"),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_declines(name: str):
+    spelling, target, reason = REASONS[name]
+    assert any(reason in text for text in misses(spelling, target))
+
+
+def test_a_trained_bias_declines_cudnn():
+    spelling = SPELLINGS["T5 in bfloat16"]
+    assert "its bias is trained" in misses(spelling, GPU, joint(spelling))
+
+
+def test_one_vjp_serves_both_directions():
+    spelling = long(tril)
+    source, _ = improved(joint(spelling), abstract(spelling), GPU)
+    assert source.count("jax.nn.dot_product_attention") == 1
+    assert "attention_vjp = jax.vjp(" in source
+    assert "attention_vjp(" in source.split("jax.vjp(")[1]
+    assert "exp" not in source
+
+
+def test_a_checkpoint_computes_the_forward_again():
+    spelling = long(tril)
+    checkpointed = spelling._replace(function=jax.checkpoint(spelling.function))
+    source, _ = improved(joint(checkpointed), abstract(spelling), GPU)
+    assert source.count("jax.nn.dot_product_attention") == 2
+    assert source.count("jax.vjp(") == 1
+
+
+def test_the_program_for_a_tpu():
+    spelling = long(tril)
+    source, _ = improved(joint(spelling), abstract(spelling), TPU)
+    assert "splash_mask.CausalMask((1024, 1024))" in source
+    assert source.count("jax.vjp(") == 1
+    compile(source, "<tpu>", "exec")
+
+
+def test_splash_attention_computes_the_same():
+    def attend(q, k, v):
+        return jax.nn.dot_product_attention(q, k, v, is_causal=True)
+
+    spelling = Spelling(
+        attend,
+        ((1, 1024, 4, 64), (1, 1024, 2, 64), (1, 1024, 2, 64)),
+    )
+    arguments = concrete(spelling)
+    source, _ = improved(spelling.function, arguments, TPU)
+    assert "splash_attention(" in source
+    names: dict[str, Any] = {}
+    interpreted = source.replace("single_device(mask,", "single_device(mask, interpret=True,")
+    assert interpreted != source
+    exec(compile(interpreted, "<tpu>", "exec"), names)
+    function = names["attend"]
+    assert max(errors(function(*arguments), spelling.function(*arguments))) < 1e-5
+
+
+def test_compile_runs_the_plain_form_on_short_sequences():
+    spelling = SPELLINGS["nanoGPT"]
+    arguments = concrete(spelling)
+    compiled = xl.compile(spelling.function)
+    assert max(errors(compiled(*arguments), spelling.function(*arguments))) < 1e-5
+    assert "exp" in compiled.trace(*arguments).as_text("python")
