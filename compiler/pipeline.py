@@ -113,7 +113,7 @@ def pipeline(
 def _kernels(target: Target, derive: Derive | None) -> tuple[Step, ...]:
     return (
         Step(
-            RecogniseAttention(derive),
+            RecogniseAttention(derive, target),
             "first after the exact passes: JAX's own backward is found by deriving it again",
         ),
         Step(ChooseKernels(target), "before formulas: what no kernel computes is theirs"),

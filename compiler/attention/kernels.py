@@ -82,6 +82,17 @@ def sizes_of(attention: Attention) -> Sizes:
     )
 
 
+def may_pay(attention: Attention, target: Target) -> bool:
+    """Whether a kernel of the target might compute an attention of these sizes, in any type."""
+    sizes = sizes_of(attention)
+    if min(sizes.rows, sizes.columns) < _MIN_POSITIONS:
+        return False
+    by_kernel = "cudnn" in target.kernels or (
+        "splash" in target.kernels and sizes.rows * sizes.columns >= _MIN_SPLASH_SCORES
+    )
+    return by_kernel or sizes.score_bytes >= target.large_scores
+
+
 def choose_kernel(
     attention: Attention, target: Target, trained: tuple[Node, ...]
 ) -> Kernel | Declined:

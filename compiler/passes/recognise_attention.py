@@ -7,14 +7,17 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from xlathe.compiler.attention.backward import Derive, Gradient, forgotten_product, gradients_of
+from xlathe.compiler.attention.kernels import may_pay
 from xlathe.compiler.attention.read import Attention, axes_of, below, products_of, read_attention
 from xlathe.compiler.attention.scores import Scores, Unreadable, read_scores
+from xlathe.compiler.attention.sink import with_masks_inside
 from xlathe.compiler.attention.softmax import Softmax, softmax_of
 from xlathe.compiler.ir import Graph, Node, get, node
 from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, substitute, users
 from xlathe.compiler.ir.text import origin_comment
 from xlathe.compiler.rules import Miss, log_hit, log_miss
 from xlathe.compiler.structure.algebra import transposed
+from xlathe.compiler.targets import Target
 
 RULE = "attention"
 _DROPPING = frozenset(["mul", "select_n", "div"])
@@ -26,9 +29,12 @@ class RecogniseAttention:
 
     Attributes:
         derive: gives the pullback of a graph; without it, no backward is recognised.
+        target: the device; attention for which it has no use is left alone. None: all is
+            recognised.
     """
 
     derive: Derive | None = field(default=None, compare=False)
+    target: Target | None = None
 
     def __call__(self, graph: Graph) -> Graph:
         """Recognise attention in the graph and the graphs nested in it."""
@@ -45,13 +51,16 @@ class RecogniseAttention:
         def visit(inner: Graph) -> Graph:
             if inner not in done:
                 changed = rewrite(inner, deep)
-                done[inner] = _Program(changed, derive).recognised()
+                done[inner] = _Program(changed, derive, self.target).recognised()
             return done[inner]
 
         def deep(item: Node) -> Node | None:
             if not item.holds_graphs:
                 return None
-            new = map_subgraphs(item, visit)
+            sunk = with_masks_inside(item)
+            new = map_subgraphs(sunk, visit)
+            if new is sunk and sunk is not item:
+                new = map_subgraphs(item, visit)
             return None if new is item else new
 
         return visit(graph)
@@ -60,9 +69,10 @@ class RecogniseAttention:
 class _Program:
     """One graph in which attention is looked for."""
 
-    def __init__(self, graph: Graph, derive: Derive) -> None:
+    def __init__(self, graph: Graph, derive: Derive, target: Target | None) -> None:
         self.graph = graph
         self.derive = derive
+        self.target = target
 
     def recognised(self) -> Graph:
         operations = {item.operation for item in self.graph.nodes}
@@ -83,6 +93,10 @@ class _Program:
             return {}
         if isinstance(found, Unreadable):
             log_miss(Miss(RULE, found.reason, weights))
+            return {}
+        if self.target is not None and not may_pay(found, self.target):
+            if any(reader is item for item in found.inner for reader in self._readers_of(item)):
+                log_miss(Miss(RULE, self._escape(found, (), frozenset()), weights))
             return {}
         gradients, derived = gradients_of(found, self.readers, self.present, self.derive)
         if not gradients and found.result not in self.present:
@@ -127,6 +141,9 @@ class _Program:
                     )
         return None
 
+    def _readers_of(self, item: Node) -> Sequence[Node]:
+        return self.readers.get(item, ())
+
     def _escape(
         self, found: Attention, gradients: Sequence[Gradient], derived: AbstractSet[Node]
     ) -> str:
@@ -136,7 +153,7 @@ class _Program:
             (item, reader)
             for item in self.graph.nodes
             if item in found.inner
-            for reader in self.readers.get(item, ())
+            for reader in self._readers_of(item)
             if reader not in inside or reader is item
         ]
         if not escapes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -11,7 +14,7 @@ import xlathe as xl
 
 from .check import abstract, joint, operations, recognised
 from .lookalikes import LOOKALIKES
-from .spellings import SPELLINGS, C, N, Spelling, nano_gpt, scores, through, tril
+from .spellings import LAYER, SPELLINGS, C, N, Spelling, nano_gpt, scores, through, tril
 
 _SAVED = "checkpointed, dots saved"
 
@@ -78,11 +81,26 @@ def test_attention_in_a_loop():
     assert "exp" not in operations(graph)
 
 
+@pytest.mark.parametrize("policy", [None, jax.checkpoint_policies.nothing_saveable])
+def test_attention_in_a_loop_of_checkpoints(policy: Any):
+    def model(x, ws, outs):
+        @partial(jax.checkpoint, policy=policy)
+        def block(x, weights):
+            return x + nano_gpt(x, *weights), None
+
+        return lax.scan(block, x, (ws, outs))[0]
+
+    layers = Spelling(model, (LAYER[0], *((3, *shape) for shape in LAYER[1:])))
+    graph, record = recognised(joint(layers), *abstract(layers))
+    assert record.rules.hits == {"attention forward": 1, "attention forward and backward": 1}
+    assert "exp" not in operations(graph)
+
+
 def test_frozen_operands_need_no_gradient():
     spelling = SPELLINGS["tril of ones, -inf"]
 
     def step(q, k, v):
-        return jax.grad(lambda k: spelling.function(q, k, v).sum())(k)
+        return jax.grad(lambda k: (spelling.function(q, k, v) ** 2).sum())(k)
 
     graph, _ = recognised(step, *abstract(spelling))
     (gradient,) = [item for item in graph.nodes if item.operation == "attention_grad"]
