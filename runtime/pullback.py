@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from xlathe.compiler.pipeline import EXACT, run_passes
 from xlathe.tracer.capture import UnsupportedProgram, capture
 
 
+@functools.lru_cache(maxsize=64)
 def pullback(graph: Graph) -> Graph | None:
     """Derive a graph by JAX and bring what JAX makes of it to its normal form.
 

@@ -82,15 +82,22 @@ def sizes_of(attention: Attention) -> Sizes:
     )
 
 
-def may_pay(attention: Attention, target: Target) -> bool:
-    """Whether a kernel of the target might compute an attention of these sizes, in any type."""
+def may_pay(attention: Attention, target: Target, any_type: bool) -> bool:
+    """Whether a kernel of the target might compute an attention of these sizes.
+
+    Args:
+        attention: the attention.
+        target: the device.
+        any_type: whether a later pass may change the element types.
+    """
     sizes = sizes_of(attention)
     if min(sizes.rows, sizes.columns) < _MIN_POSITIONS:
         return False
-    by_kernel = "cudnn" in target.kernels or (
-        "splash" in target.kernels and sizes.rows * sizes.columns >= _MIN_SPLASH_SCORES
-    )
-    return by_kernel or sizes.score_bytes >= target.large_scores
+    if sizes.score_bytes >= target.large_scores:
+        return True
+    if "cudnn" in target.kernels:
+        return any_type or attention.query.type.dtype.name in _CUDNN_TYPES
+    return "splash" in target.kernels and sizes.rows * sizes.columns >= _MIN_SPLASH_SCORES
 
 
 def choose_kernel(

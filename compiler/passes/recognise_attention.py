@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -31,10 +31,12 @@ class RecogniseAttention:
         derive: gives the pullback of a graph; without it, no backward is recognised.
         target: the device; attention for which it has no use is left alone. None: all is
             recognised.
+        any_type: whether a later pass may change the element types, and with them the kernel.
     """
 
     derive: Derive | None = field(default=None, compare=False)
     target: Target | None = None
+    any_type: bool = False
 
     def __call__(self, graph: Graph) -> Graph:
         """Recognise attention in the graph and the graphs nested in it."""
@@ -51,7 +53,7 @@ class RecogniseAttention:
         def visit(inner: Graph) -> Graph:
             if inner not in done:
                 changed = rewrite(inner, deep)
-                done[inner] = _Program(changed, derive, self.target).recognised()
+                done[inner] = _Program(changed, derive, self.pays).recognised()
             return done[inner]
 
         def deep(item: Node) -> Node | None:
@@ -65,14 +67,18 @@ class RecogniseAttention:
 
         return visit(graph)
 
+    def pays(self, found: Attention) -> bool:
+        """Whether the target may have a use for an attention."""
+        return self.target is None or may_pay(found, self.target, self.any_type)
+
 
 class _Program:
     """One graph in which attention is looked for."""
 
-    def __init__(self, graph: Graph, derive: Derive, target: Target | None) -> None:
+    def __init__(self, graph: Graph, derive: Derive, pays: Callable[[Attention], bool]) -> None:
         self.graph = graph
         self.derive = derive
-        self.target = target
+        self.pays = pays
 
     def recognised(self) -> Graph:
         operations = {item.operation for item in self.graph.nodes}
@@ -94,7 +100,7 @@ class _Program:
         if isinstance(found, Unreadable):
             log_miss(Miss(RULE, found.reason, weights))
             return {}
-        if self.target is not None and not may_pay(found, self.target):
+        if not self.pays(found):
             if any(reader is item for item in found.inner for reader in self._readers_of(item)):
                 log_miss(Miss(RULE, self._escape(found, (), frozenset()), weights))
             return {}

@@ -161,7 +161,6 @@ PADDED = Spelling(
     (jnp.ones((1, 1, 1, 1024), bool),),
 )
 REASONS = {
-    "float32": (long(dtype=F32), GPU, "bfloat16 or float16, and its operands are float32"),
     "large heads": (long(depth=136), GPU, "up to 128"),
     "odd heads": (long(depth=60), GPU, "multiple of 8"),
     "soft cap": (SPELLINGS["soft cap"]._replace(dtype=BF16), GPU, "soft cap"),
@@ -184,10 +183,11 @@ def test_declines(name: str):
     [
         (SPELLINGS["one query"]._replace(dtype=BF16), GPU),
         (long(length=512), TPU),
+        (long(dtype=F32), GPU),
         (SPELLINGS["nanoGPT"], CPU),
     ],
 )
-def test_short_sequences_stay_plain(spelling: Spelling, target: Target):
+def test_what_no_kernel_takes_stays_plain(spelling: Spelling, target: Target):
     source, records = improved(joint(spelling), [*abstract(spelling), *spelling.others], target)
     assert "exp" in source
     assert not any(record.rules.hits or record.rules.misses for record in records)
