@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from xlathe.compiler.attention.backward import Derive, Gradient, forgotten_product, gradients_of
 from xlathe.compiler.attention.kernels import may_pay
 from xlathe.compiler.attention.read import Attention, axes_of, below, products_of, read_attention
+from xlathe.compiler.attention.residuals import computed_again, loop_with_masks_inside
 from xlathe.compiler.attention.scores import Scores, Unreadable, read_scores
 from xlathe.compiler.attention.sink import with_masks_inside
 from xlathe.compiler.attention.softmax import Softmax, softmax_of
 from xlathe.compiler.ir import Graph, Node, get, node
 from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, substitute, users
 from xlathe.compiler.ir.text import origin_comment
-from xlathe.compiler.rules import Miss, log_hit, log_miss
+from xlathe.compiler.rules import Miss, log_hit, log_miss, logging_rules
 from xlathe.compiler.structure.algebra import transposed
 from xlathe.compiler.targets import Target
 
@@ -52,7 +53,7 @@ class RecogniseAttention:
 
         def visit(inner: Graph) -> Graph:
             if inner not in done:
-                changed = rewrite(inner, deep)
+                changed = rewrite(self._without_kept_scores(inner, derive), deep)
                 done[inner] = _Program(changed, derive, self.pays).recognised()
             return done[inner]
 
@@ -67,6 +68,22 @@ class RecogniseAttention:
 
         return visit(graph)
 
+    def _without_kept_scores(self, graph: Graph, derive: Derive) -> Graph:
+        """The graph with no scores kept from a scan for its backward, where both get a kernel."""
+        for scan in graph.nodes:
+            loop = loop_with_masks_inside(scan) if scan.operation == "scan" else None
+            found = [] if loop is None else _Program(loop.body, derive, self.pays).found()
+            if loop is None or not found or scan not in frozenset(graph.nodes):
+                continue
+            replaced = computed_again(scan, loop, found, users(graph))
+            bodies = {item.inputs[0]["body"] for item in replaced.values()}
+            with logging_rules():
+                after = [_Program(body, derive, self.pays).recognised() for body in bodies]
+            operations = [item.operation for body in after for item in body.nodes]
+            if operations.count("attention_grad") == len(found):
+                graph = substitute(graph, replaced)
+        return graph
+
     def pays(self, found: Attention) -> bool:
         """Whether the target may have a use for an attention."""
         return self.target is None or may_pay(found, self.target, self.any_type)
@@ -79,12 +96,26 @@ class _Program:
         self.graph = graph
         self.derive = derive
         self.pays = pays
+        self.readers: Mapping[Node, Sequence[Node]] = {}
+        self.present: AbstractSet[Node] = frozenset()
+
+    def found(self) -> list[Attention]:
+        """The attentions for which the target may have a use, whoever else reads their scores."""
+        self.readers = users(self.graph)
+        self.present = frozenset(self.graph.nodes)
+        found = []
+        for item in self.graph.nodes:
+            softmax = softmax_of(item)
+            read = None if softmax is None else self._read(item, softmax)
+            if isinstance(read, Attention) and self.pays(read):
+                found.append(read)
+        return found
 
     def recognised(self) -> Graph:
         operations = {item.operation for item in self.graph.nodes}
         if not {"exp", "dot_general"} <= operations:
             return self.graph
-        self.readers: Mapping[Node, Sequence[Node]] = users(self.graph)
+        self.readers = users(self.graph)
         self.present = frozenset(self.graph.nodes)
         replaced: dict[Node, Node] = {}
         for item in self.graph.nodes:

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 import xlathe as xl
 from xlathe.compiler.targets import CPU, GPU, TPU, Target
 
 from .check import BLOCKED, abstract, concrete, errors, improved, joint, runnable
-from .spellings import BF16, BTNH, F32, SPELLINGS, Spelling, scores, through, tril
+from .spellings import BF16, BTNH, F32, LAYER, SPELLINGS, Spelling, nano_gpt, scores, through, tril
 
 CUDNN = [
     "tril of ones, -inf",
@@ -123,6 +124,22 @@ def test_blocks_compute_the_same(name: str):
     assert "jax.checkpoint" in source
     ours = jax.jit(run)(*arguments)
     plain = jax.jit(joint(spelling))(*arguments)
+    assert max(errors(ours, plain)) < 1e-5
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_blocks_compute_the_same_in_a_loop(checkpointed: bool):
+    def model(x, ws, outs):
+        def block(x, weights):
+            return x + nano_gpt(x, *weights), None
+
+        return lax.scan(jax.checkpoint(block) if checkpointed else block, x, (ws, outs))[0]
+
+    spelling = Spelling(model, (LAYER[0], *((3, *shape) for shape in LAYER[1:])))
+    arguments = [x / 8 for x in concrete(spelling)]
+    source, run = runnable(joint(spelling), arguments, BLOCKED)
+    assert source.count("jax.vjp(") == 1
+    ours, plain = (jax.jit(f)(*arguments) for f in (run, joint(spelling)))
     assert max(errors(ours, plain)) < 1e-5
 
 

@@ -14,7 +14,25 @@ import xlathe as xl
 
 from .check import abstract, joint, operations, recognised
 from .lookalikes import LOOKALIKES
-from .spellings import LAYER, SPELLINGS, C, N, Spelling, nano_gpt, scores, through, tril
+from .spellings import (
+    LAYER,
+    SPELLINGS,
+    B,
+    C,
+    N,
+    Spelling,
+    T,
+    mixed,
+    nano_gpt,
+    scores,
+    through,
+    tril,
+)
+
+
+def layers_by_scan(x, ws, outs):
+    return lax.scan(lambda x, weights: (x + nano_gpt(x, *weights), None), x, (ws, outs))[0]
+
 
 _SAVED = "checkpointed, dots saved"
 
@@ -79,6 +97,29 @@ def test_attention_in_a_loop():
     graph, record = recognised(model, *abstract(SPELLINGS["nanoGPT"]))
     assert record.rules.hits == {"attention forward": 1}
     assert "exp" not in operations(graph)
+
+
+def test_a_loop_keeps_no_scores_for_its_backward():
+    layers = Spelling(layers_by_scan, (LAYER[0], *((3, *shape) for shape in LAYER[1:])))
+    graph, record = recognised(joint(layers), *abstract(layers))
+    assert record.rules.hits == {"attention forward": 1, "attention forward and backward": 1}
+    assert "exp" not in operations(graph)
+    assert all(type_.size < T * T * N * B for item in graph.nodes for type_ in item.types)
+
+
+def test_a_loop_whose_scores_are_read_keeps_them():
+    def model(x, ws, outs):
+        def block(x, weights):
+            q, k, v = (y.reshape(B, T, N, C // N) for y in jnp.split(x @ weights[0], 3, 2))
+            p = jax.nn.softmax(scores(q, k))
+            return x + mixed(p, v).reshape(B, T, C) @ weights[1], p
+
+        return lax.scan(block, x, (ws, outs))
+
+    layers = Spelling(model, (LAYER[0], *((3, *shape) for shape in LAYER[1:])))
+    graph, record = recognised(joint(layers), *abstract(layers))
+    assert not record.rules.hits
+    assert "exp" in operations(graph)
 
 
 @pytest.mark.parametrize("policy", [None, jax.checkpoint_policies.nothing_saveable])
