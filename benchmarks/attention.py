@@ -70,6 +70,7 @@ def arguments(length: int, batch: int) -> list[jax.Array]:
 
 def seconds_of(compiled: Any, given: list[jax.Array], repeats: int) -> float:
     start = time.perf_counter()
+    result = None
     for _ in range(repeats):
         result = compiled(*given)
     jax.block_until_ready(result)
@@ -127,7 +128,7 @@ def compile_for_tpu(lengths: list[int], batch: int) -> None:
         given = [jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding)] * 3
         sizes = []
         for transform in (partial(xl.compile, target="tpu-v5e-1"), jax.jit):
-            compiled = transform(gradient(plain)).lower(*given).compile()
+            compiled: Any = transform(gradient(plain)).lower(*given).compile()
             sizes.append(compiled.memory_analysis().temp_size_in_bytes / 2**20)
         rows.append([str(length), *(f"{size:.1f}" for size in sizes)])
         if length == max(LENGTHS):

@@ -11,8 +11,14 @@ from xlathe.compiler.attention.kernels import Kernel, Sizes, sizes_of
 from xlathe.compiler.attention.read import Attention, Layout
 from xlathe.compiler.attention.scores import Operand
 from xlathe.compiler.ir import Node, constant, get, node
-from xlathe.compiler.ops.build import make, multiply
-from xlathe.compiler.structure.algebra import reshaped, stretched, transposed
+from xlathe.compiler.ops.build import (
+    broadcast_in_dim,
+    iota,
+    make,
+    multiply,
+    reshaped,
+    transposed,
+)
 
 
 def kernel_node(attention: Attention, kernel: Kernel) -> Node:
@@ -35,7 +41,7 @@ def kernel_node(attention: Attention, kernel: Kernel) -> Node:
     bias, mask = _joined("add", biases), _joined("and", masks)
     if kernel.name == "cudnn":
         full = (None, None, sizes.rows, sizes.columns)
-        bias, mask = (_widened(item, full) for item in (bias, mask))
+        bias, mask = (item and _widened(item, full) for item in (bias, mask))
     inputs += [item for item in (bias, mask) if item is not None]
     attributes = {
         "kernel": kernel.name,
@@ -153,7 +159,7 @@ def _placed(operand: Operand, attention: Attention, sizes: Sizes) -> Node:
     item = transposed(item, [axes.index(axis) for axis in known])
     if known != order:
         places = tuple(order.index(axis) for axis in known)
-        item = stretched(item, tuple(weights[axis] for axis in order), places)
+        item = broadcast_in_dim(item, tuple(weights[axis] for axis in order), places)
     return reshaped(item, tuple(merged))
 
 
@@ -181,14 +187,12 @@ def _joined(operation: str, items: Sequence[Node]) -> Node | None:
     return joined
 
 
-def _widened(item: Node | None, shape: Sequence[int | None]) -> Node | None:
-    if item is None:
-        return None
+def _widened(item: Node, shape: Sequence[int | None]) -> Node:
     own = item.type.shape
     wanted = tuple(o if size is None else size for o, size in zip(own, shape, strict=True))
     if own == wanted:
         return item
-    return stretched(item, wanted, tuple(range(len(own))))
+    return broadcast_in_dim(item, wanted, tuple(range(len(own))))
 
 
 def _is_own(band: tuple[int | None, int | None], sizes: Sizes) -> bool:
@@ -198,11 +202,7 @@ def _is_own(band: tuple[int | None, int | None], sizes: Sizes) -> bool:
 
 def _band_mask(band: tuple[int | None, int | None], sizes: Sizes) -> Node:
     shape = (sizes.rows, sizes.columns)
-    rows, columns = (
-        make("iota", dtype=np.dtype(np.int32), shape=shape, dimension=d, sharding=None)
-        for d in (0, 1)
-    )
-    distance = make("sub", columns, rows)
+    distance = make("sub", iota(shape, 1), iota(shape, 0))
     parts = [
         make(operation, distance, constant(np.int32(bound)))
         for operation, bound in zip(("ge", "le"), band, strict=True)

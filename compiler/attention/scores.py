@@ -187,7 +187,7 @@ def with_bias(
                 )
                 return with_bias(masked, kept, axes, factor, memo)
     if operation in ("mul", "div"):
-        left, right = bias.inputs
+        left, right = bias.inputs[0], bias.inputs[1]
         number = scalar(right)
         if number:
             by = number if operation == "mul" else 1 / number

@@ -16,11 +16,12 @@ from xlathe.compiler.attention.softmax import Softmax, softmax_of
 from xlathe.compiler.ir import Graph, Node, get, node
 from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, substitute, users
 from xlathe.compiler.ir.text import origin_comment
+from xlathe.compiler.ops.build import transposed
 from xlathe.compiler.rules import Miss, log_hit, log_miss, logging_rules
-from xlathe.compiler.structure.algebra import transposed
 from xlathe.compiler.targets import Target
 
 RULE = "attention"
+_OPERATIONS = frozenset(["dot_general", "exp"])
 _DROPPING = frozenset(["mul", "select_n", "div"])
 
 
@@ -41,6 +42,8 @@ class RecogniseAttention:
 
     def __call__(self, graph: Graph) -> Graph:
         """Recognise attention in the graph and the graphs nested in it."""
+        if not any(inner.operations >= _OPERATIONS for inner in graph.walk()):
+            return graph
         done: dict[Graph, Graph] = {}
         derived: dict[Graph, Graph | None] = {}
 
@@ -112,8 +115,7 @@ class _Program:
         return found
 
     def recognised(self) -> Graph:
-        operations = {item.operation for item in self.graph.nodes}
-        if not {"exp", "dot_general"} <= operations:
+        if not self.graph.operations >= _OPERATIONS:
             return self.graph
         self.readers = users(self.graph)
         self.present = frozenset(self.graph.nodes)
@@ -228,15 +230,16 @@ def _replaced(found: Attention, gradients: Sequence[Gradient]) -> dict[Node, Nod
     replaced = {found.result: node("attention", found.leaves, found.result.type, attributes)}
     for gradient in gradients:
         types = gradient.body.result_types
+        is_one = len(types) == 1
         made = node(
             "attention_grad",
             (*found.leaves, gradient.cotangent),
-            types if len(types) > 1 else types[0],
+            types[0] if is_one else types,
             {"body": gradient.body, "forward": found.body, "wanted": gradient.wanted},
         )
         for index, (item, order) in enumerate(
             zip(gradient.found, gradient.permutations, strict=True)
         ):
-            value = get(made, index) if len(types) > 1 else made
+            value = made if is_one else get(made, index)
             replaced[item] = transposed(value, order)
     return replaced

@@ -261,7 +261,7 @@ SPELLINGS: dict[str, Spelling] = {
     "einsum BTNH": Spelling(through(scores)),
     "tril of ones, -inf": Spelling(through(scores, tril, -jnp.inf)),
     "tril of ones, -1e9": Spelling(through(scores, tril)),
-    "tril of ones, finfo.min": Spelling(through(scores, tril, jnp.finfo(F32).min)),
+    "tril of ones, finfo.min": Spelling(through(scores, tril, float(jnp.finfo(F32).min))),
     "tril of floats == 0": Spelling(through(scores, lambda: ~(jnp.tril(jnp.ones((T, T))) == 0))),
     "tri": Spelling(through(scores, lambda: jnp.tri(T, dtype=bool))),
     "NumPy tril in the function": Spelling(through(scores, lambda: jnp.asarray(~(~tril())))),

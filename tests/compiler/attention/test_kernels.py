@@ -11,9 +11,13 @@ import pytest
 from jax import lax
 
 import xlathe as xl
+from xlathe.compiler.ir import parse, to_text, verify
+from xlathe.compiler.passes.choose_kernels import ChooseKernels
+from xlathe.compiler.pipeline import EXACT, run_passes
 from xlathe.compiler.targets import CPU, GPU, TPU, Target
+from xlathe.tracer.capture import capture
 
-from .check import BLOCKED, abstract, concrete, errors, improved, joint, runnable
+from .check import BLOCKED, abstract, concrete, errors, improved, joint, recognised, runnable
 from .spellings import BF16, BTNH, F32, LAYER, SPELLINGS, Spelling, nano_gpt, scores, through, tril
 
 CUDNN = [
@@ -208,6 +212,27 @@ def test_what_no_kernel_takes_stays_plain(spelling: Spelling, target: Target):
     source, records = improved(joint(spelling), [*abstract(spelling), *spelling.others], target)
     assert "exp" in source
     assert not any(record.rules.hits or record.rules.misses for record in records)
+
+
+@pytest.mark.parametrize("name", ["tril of ones, -inf", "T5", "Equinox", "padding", "checkpointed"])
+def test_what_is_recognised_and_declined_is_as_it_was(name: str):
+    spelling = SPELLINGS[name]
+    graph, _ = recognised(joint(spelling), *abstract(spelling), *spelling.others)
+    before, _ = run_passes(
+        capture(joint(spelling), *abstract(spelling), *spelling.others).graph, EXACT
+    )
+    assert graph != before
+    assert ChooseKernels(CPU)(graph) == before
+
+
+@pytest.mark.parametrize("name", ["tril of ones, -inf", "soft cap", "padding and causal"])
+@pytest.mark.parametrize("target", [GPU, BLOCKED])
+def test_the_text_of_the_graph_parses(name: str, target: Target):
+    spelling = SPELLINGS[name]._replace(dtype=BF16)
+    graph, _ = recognised(joint(spelling), *abstract(spelling), *spelling.others)
+    for version in (graph, ChooseKernels(target)(graph)):
+        verify(version)
+        assert parse(to_text(version), version.objects()) == version
 
 
 def test_a_trained_bias_declines_cudnn():
