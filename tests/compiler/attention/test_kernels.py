@@ -23,27 +23,24 @@ from .spellings import BF16, BTNH, F32, LAYER, SPELLINGS, Spelling, nano_gpt, sc
 CUDNN = [
     "tril of ones, -inf",
     "causal scores of keys by queries",
-    "heads and batch by vmap",
     "three axes in common",
     "causal with an offset",
     "grouped queries",
-    "multi-query",
     "padding and causal",
-    "T5 in bfloat16",
     "sliding window",
-    "float32 scores in bfloat16 code",
-    "GPT-2 in bfloat16",
 ]
 BY_BLOCKS = [
-    "tril of ones, -1e9",
-    "grouped queries",
     "multi-query",
     "unbatched, one head",
-    "other depth of the values",
     "padding and causal",
-    "segments",
     "window to both sides",
     "soft cap",
+]
+BY_BLOCKS_TOO = [
+    "tril of ones, -1e9",
+    "grouped queries",
+    "other depth of the values",
+    "segments",
     "ALiBi, causal",
 ]
 LONG = ((1, 1024, 4, 64),) * 3
@@ -120,7 +117,9 @@ def test_cudnn_computes_the_same_in_every_spelling(name: str):
     assert_as_exact_on_cudnn(name)
 
 
-@pytest.mark.parametrize("name", BY_BLOCKS)
+@pytest.mark.parametrize(
+    "name", [*BY_BLOCKS, *(pytest.param(n, marks=pytest.mark.slow) for n in BY_BLOCKS_TOO)]
+)
 def test_blocks_compute_the_same(name: str):
     spelling = SPELLINGS[name]
     arguments = [*concrete(spelling), *spelling.others]
