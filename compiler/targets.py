@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 
@@ -57,4 +58,16 @@ _BY_PLATFORM = {target.platform: target for target in TARGETS.values()}
 def current_target() -> Target:
     """The kind of device that JAX runs on by default; of one not known, that of a GPU."""
     found = _BY_PLATFORM.get(jax.default_backend(), GPU)
-    return replace(CPU, cores=os.cpu_count() or 1) if found is CPU else found
+    if found is CPU:
+        return replace(CPU, cores=os.cpu_count() or 1)
+    if found is GPU and not has_cudnn_attention(jax.local_devices()[0]):
+        return replace(GPU, kernels=frozenset())
+    return found
+
+
+def has_cudnn_attention(device: Any) -> bool:
+    """Whether a device is one of NVIDIA's since Ampere; others name no number of this kind."""
+    try:
+        return float(getattr(device, "compute_capability", 0)) >= 8.0
+    except ValueError:
+        return False

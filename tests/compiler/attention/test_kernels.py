@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ import xlathe as xl
 from xlathe.compiler.ir import parse, to_text, verify
 from xlathe.compiler.passes.choose_kernels import ChooseKernels
 from xlathe.compiler.pipeline import EXACT, run_passes
-from xlathe.compiler.targets import CPU, GPU, TPU, Target
+from xlathe.compiler.targets import CPU, GPU, TPU, Target, has_cudnn_attention
 from xlathe.tracer.capture import capture
 
 from .check import BLOCKED, abstract, concrete, errors, improved, joint, recognised, runnable
@@ -289,3 +290,12 @@ def test_compile_runs_the_plain_form_on_short_sequences():
     compiled = xl.compile(spelling.function)
     assert max(errors(compiled(*arguments), spelling.function(*arguments))) < 1e-5
     assert "exp" in compiled.trace(*arguments).as_text("python")
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [("8.0", True), ("9.0", True), ("7.5", False), ("gfx90a", False)]
+)
+def test_which_gpus_have_the_kernel(capability: str, expected: bool):
+    device = SimpleNamespace(compute_capability=capability)
+    assert has_cudnn_attention(device) == expected
+    assert not has_cudnn_attention(SimpleNamespace())
