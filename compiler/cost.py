@@ -99,7 +99,7 @@ def _node_cost(item: Node, known: dict[Graph, Cost]) -> Cost:
 
 def _run_by(item: Node) -> list[Graph]:
     """The nested graphs that run when the node does; derivative rules do not."""
-    if item.operation in ("custom_jvp", "custom_vjp"):
+    if item.operation in ("attention_grad", "custom_jvp", "custom_vjp"):
         return [item["body"]]
     if item.operation == "linear_solve":
         return [item["solve"]]

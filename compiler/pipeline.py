@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
+from xlathe.compiler.attention.backward import Derive
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
 from xlathe.compiler.passes.autocast import Autocast
 from xlathe.compiler.passes.batch_scans import BatchScans
+from xlathe.compiler.passes.choose_kernels import ChooseKernels
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
 from xlathe.compiler.passes.drop_assumptions import DropAssumptions
 from xlathe.compiler.passes.find_promotions import FindPromotions
@@ -28,6 +30,7 @@ from xlathe.compiler.passes.narrow import Narrow
 from xlathe.compiler.passes.normalise import Normalise
 from xlathe.compiler.passes.pack_carries import PackCarries
 from xlathe.compiler.passes.place import Place
+from xlathe.compiler.passes.recognise_attention import RecogniseAttention
 from xlathe.compiler.passes.reduce import Reduce
 from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.simplify import Simplify
@@ -92,6 +95,7 @@ EXACT: tuple[Step, ...] = (
 def pipeline(
     numerics: Numerics = "relaxed",
     target: Target | None = None,
+    derive: Derive | None = None,
     precision: Policy | None = None,
 ) -> tuple[Step, ...]:
     """The passes, in order.
@@ -99,6 +103,7 @@ def pipeline(
     Args:
         numerics: what rewrites may assume.
         target: the device that the program is for; by default the one that JAX runs on.
+        derive: gives the pullback of a graph, by which the backward of what is recognised is found.
         precision: what products are computed in; None for what they are written in.
     """
     target = target or current_target()
@@ -109,7 +114,17 @@ def pipeline(
         return (*exact, *used, *loops, *_last(target))
     finite = numerics == "finite"
     structure, formulas = _structure(finite, target), _formulas(finite, target)
-    return (*exact, *structure, *used, *formulas, *loops, *_last(target))
+    kernels = _kernels(target, derive, precision)
+    return (*exact, *kernels, *structure, *used, *formulas, *loops, *_last(target))
+
+
+def _kernels(target: Target, derive: Derive | None, precision: Policy | None) -> tuple[Step, ...]:
+    recognise = Step(
+        RecogniseAttention(derive, target, any_type=precision is not None),
+        "first after the exact passes: JAX's own backward is found by deriving it again",
+    )
+    choose = Step(ChooseKernels(target), "before formulas: what no kernel computes is theirs")
+    return (recognise, choose)
 
 
 def _structure(finite: bool, target: Target) -> tuple[Step, ...]:

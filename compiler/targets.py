@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 
@@ -23,6 +24,9 @@ class Target:
         bandwidth: bytes a second to and from memory.
         launch: seconds that starting one kernel costs.
         cores: processor cores, where it is a CPU: with many, small products keep few of them busy.
+        kernels: the attention kernels that it has: `cudnn`, `splash` (Pallas).
+        large_scores: bytes of attention scores above which they are not all held at once, even
+            where that costs time.
     """
 
     name: str
@@ -31,6 +35,8 @@ class Target:
     bandwidth: float
     launch: float
     cores: int = 2
+    kernels: frozenset[str] = frozenset()
+    large_scores: int = 1 << 30
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
         """Estimate the time of work that does so many operations and moves so many bytes."""
@@ -38,8 +44,10 @@ class Target:
 
 
 CPU = Target("cpu", "cpu", flops=100e9, bandwidth=10e9, launch=1e-6)
-GPU = Target("gpu", "gpu", flops=40e12, bandwidth=2.5e12, launch=3e-6)
-TPU = Target("tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6)
+GPU = Target("gpu", "gpu", flops=40e12, bandwidth=2.5e12, launch=3e-6, kernels=frozenset(["cudnn"]))
+TPU = Target(
+    "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["splash"])
+)
 
 TARGETS = {target.name: target for target in (CPU, GPU, TPU)}
 """The targets by name."""
@@ -50,4 +58,16 @@ _BY_PLATFORM = {target.platform: target for target in TARGETS.values()}
 def current_target() -> Target:
     """The kind of device that JAX runs on by default; of one not known, that of a GPU."""
     found = _BY_PLATFORM.get(jax.default_backend(), GPU)
-    return replace(CPU, cores=os.cpu_count() or 1) if found is CPU else found
+    if found is CPU:
+        return replace(CPU, cores=os.cpu_count() or 1)
+    if found is GPU and not has_cudnn_attention(jax.local_devices()[0]):
+        return replace(GPU, kernels=frozenset())
+    return found
+
+
+def has_cudnn_attention(device: Any) -> bool:
+    """Whether a device is one of NVIDIA's since Ampere; others name no number of this kind."""
+    try:
+        return float(getattr(device, "compute_capability", 0)) >= 8.0
+    except ValueError:
+        return False

@@ -13,6 +13,7 @@ import jax
 from xlathe.compiler.pipeline import Numerics, PassRecord, Step, pipeline
 from xlathe.compiler.precision.policy import Policy, Precision
 from xlathe.compiler.targets import TARGETS
+from xlathe.runtime.pullback import pullback
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Options:
     def steps(self) -> Sequence[Step]:
         """The passes that these options ask for."""
         target = TARGETS[self.target] if self.target else None
-        return pipeline(self.numerics, target, Policy.read(self.precision))
+        return pipeline(self.numerics, target, pullback, Policy.read(self.precision))
 
 
 def _check(name: str, value: object, valid: Collection[str]) -> None:

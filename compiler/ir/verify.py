@@ -162,6 +162,8 @@ def _check_nothing(item: Node) -> str:
 
 
 _CHECKS = {
+    "attention": _check_body,
+    "attention_grad": _check_body,
     "call": _check_body,
     "checkpoint": _check_body,
     "custom_jvp": _check_body,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xlathe.compiler.ir import Graph, Node, Type, unwrap
+from xlathe.compiler.lowering.attention import write_attention, write_attention_grad
 from xlathe.compiler.lowering.signature import (
     Group,
     Signature,
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 Written = tuple[str, str]
 """An expression, and how its results are packed: `bare` (a value or a tuple), `list`, or the
-number of results in the first of two groups."""
+number of results in the first of two groups; `with name` where the expression also returns what
+has this name."""
 
 
 def _apply(function: str, arguments: list[str]) -> str:
@@ -42,6 +44,11 @@ def _plain(emitter: FunctionEmitter, graph: Graph, name: str = "") -> str:
 def _write_call(emitter: FunctionEmitter, item: Node) -> Written:
     function = _plain(emitter, item["body"], item["name"])
     return _apply(function, emitter.arguments(emitter.inputs(item))), "bare"
+
+
+def _write_body(emitter: FunctionEmitter, item: Node) -> Written:
+    function = _plain(emitter, item["body"], item.operation)
+    return _apply(function, emitter.arguments(item.inputs)), "bare"
 
 
 def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
@@ -289,6 +296,10 @@ def _write_debug_print(emitter: FunctionEmitter, item: Node) -> Written | None:
 
 
 WRITERS: dict[str, Callable[[Any, Node], Written | None]] = {
+    "attention": _write_body,
+    "attention_grad": _write_body,
+    "attention_kernel": write_attention,
+    "attention_kernel_grad": write_attention_grad,
     "call": _write_call,
     "scan": _write_scan,
     "while": _write_while,

@@ -28,7 +28,14 @@ from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.ops.primitives import primitive_of, public_name
 from xlathe.compiler.ops.table import COMPARE, UNARY, Expression, lookup
 
-_RESERVED = frozenset(["jax", "jnp", "lax", "np", "partial", "primitives", "complex"])
+_RESERVED = frozenset("jax jnp lax np partial primitives complex splash_kernel splash_mask".split())
+_SPLASH_IMPORT = """\
+from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_kernel as splash_kernel,
+)
+from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_mask as splash_mask,
+)"""
 _MAX_INLINE_WIDTH = 60
 _MAX_RETURN_WIDTH = 84
 _NUMPY_SCALARS = {
@@ -118,6 +125,7 @@ class ModuleEmitter:
                 ("import numpy as np", "np."),
                 ("from jax import lax", "lax."),
                 ("from jax.extend.core import primitives", "primitives."),
+                (_SPLASH_IMPORT, "splash_kernel."),
             )
             if line == "import jax" or (word in body and re.search(rf"\b{re.escape(word)}", body))
         ]
@@ -151,6 +159,7 @@ class FunctionEmitter:
         self.inlined: dict[Node, Expression] = {}
         self.readers = users(graph)
         self.results: dict[Node, dict[int, Node]] = {}
+        self.pullbacks: dict[Node, str] = {}
         self.lines: list[tuple[str, Line]] = []
 
     def write(self, name: str) -> str:
@@ -305,10 +314,12 @@ class FunctionEmitter:
             self.local[value] = targets[-1]
         comment = line_comment(origin.file, origin.line)
         end = f"  # {comment}" if comment else ""
-        if not targets or all(target == "_" for target in targets):
+        if not packed.startswith("with ") and all(target == "_" for target in targets):
             left = ""
         elif packed == "bare":
             left = f"{pack(targets)} = "
+        elif packed.startswith("with "):
+            left = f"{targets[0]}, {packed.removeprefix('with ')} = "
         elif packed == "list":
             left = f"[{', '.join(targets)}] = "
         else:

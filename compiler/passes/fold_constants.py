@@ -141,6 +141,8 @@ def _choose(which: np.ndarray, *cases: np.ndarray) -> Any:
 
 
 def _convert(value: np.ndarray, dtype: np.dtype) -> Any:
+    if "bfloat16" in (value.dtype.name, dtype.name):
+        return _convert_bfloat16(value, dtype)
     if not all(kind == np.bool_ or _is_real(kind) for kind in (value.dtype, dtype)):
         return None
     if value.dtype.kind == "f" and dtype.kind in "iu":
@@ -151,6 +153,11 @@ def _convert(value: np.ndarray, dtype: np.dtype) -> Any:
         if not np.all((exact >= float(limits.min)) & (exact < float(limits.max + 1))):
             return None
     return value.astype(dtype)
+
+
+def _convert_bfloat16(value: np.ndarray, dtype: np.dtype) -> Any:
+    """To and from float32: rounded to the nearest, ties to even, as JAX rounds literals."""
+    return value.astype(dtype) if np.float32 in (value.dtype, dtype) else None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Attention as people write it: recognised in the graph, forward and backward."""
