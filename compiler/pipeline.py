@@ -19,6 +19,7 @@ from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
 from xlathe.compiler.passes.autocast import Autocast
 from xlathe.compiler.passes.batch_scans import BatchScans
+from xlathe.compiler.passes.cast_attention import CastAttention
 from xlathe.compiler.passes.choose_kernels import ChooseKernels
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
 from xlathe.compiler.passes.drop_assumptions import DropAssumptions
@@ -119,12 +120,14 @@ def pipeline(
 
 
 def _kernels(target: Target, derive: Derive | None, precision: Policy | None) -> tuple[Step, ...]:
+    low = precision if precision is not None and precision.dtype is not None else None
     recognise = Step(
-        RecogniseAttention(derive, target, any_type=precision is not None),
+        RecogniseAttention(derive, target, any_type=low is not None),
         "first after the exact passes: JAX's own backward is found by deriving it again",
     )
+    casts = [] if low is None else [Step(CastAttention(low, target), "some kernels take no other")]
     choose = Step(ChooseKernels(target), "before formulas: what no kernel computes is theirs")
-    return (recognise, choose)
+    return (recognise, *casts, choose)
 
 
 def _structure(finite: bool, target: Target) -> tuple[Step, ...]:
