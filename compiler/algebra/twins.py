@@ -65,15 +65,21 @@ def _unscaled(item: Node) -> tuple[Node, float]:
             continue
         if item.operation != "mul":
             break
-        numbers = [known_number(source) for source in item.inputs]
-        place = next((p for p, number in enumerate(numbers) if number), None)
-        if place is None or isinstance(numbers[place], complex):
+        found = _number_and_rest(item)
+        if found is None:
             break
-        inner = item.inputs[1 - place]
-        if inner.type.shape != item.type.shape or inner.type.dtype != item.type.dtype:
-            break
-        item, scale = inner, scale * float(numbers[place] or 0)
+        item, scale = found[1], scale * found[0]
     return item, scale
+
+
+def _number_and_rest(item: Node) -> tuple[float, Node] | None:
+    """The known number of a multiplication by one, and what it multiplies."""
+    for number, rest in zip(item.inputs, item.inputs[::-1], strict=True):
+        value = known_number(number)
+        same = rest.type.shape == item.type.shape and rest.type.dtype == item.type.dtype
+        if isinstance(value, int | float) and value and same:
+            return float(value), rest
+    return None
 
 
 def _turned(source: Node, like: Node) -> Node:
