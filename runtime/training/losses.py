@@ -184,7 +184,7 @@ class LossFunctionWrapper(Loss):
         super().__init__(name or getattr(fn, "__name__", None), reduction, dtype)
         self.fn = fn
         self.arguments = kwargs
-        self.by_row = fn in _FUNCTIONS_BY_ROW
+        self.by_row = fn in _FUNCTIONS_BY_ROW and kwargs.get("axis", -1) != 0
         self.casts_targets = fn not in _WITH_LABELS
 
     def call(self, y_true: Any, y_pred: Any) -> Array:
