@@ -11,7 +11,6 @@ import pytest
 
 from xlathe.runtime.training import losses
 
-
 random = np.random.default_rng(0)
 PROBABILITIES = random.dirichlet(np.ones(5), (6, 3)).astype("float32")
 LOGITS = random.normal(size=(6, 3, 5)).astype("float32")

@@ -11,7 +11,6 @@ import pytest
 
 from xlathe.runtime.training import metrics
 
-
 random = np.random.default_rng(1)
 PROBABILITIES = random.dirichlet(np.ones(7), (2, 8)).astype("float32")
 ONE_HOT = np.eye(7, dtype="float32")[random.integers(0, 7, (2, 8))]
@@ -113,6 +112,7 @@ def test_plain(case):
     check(*case, None)
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserWarning")
 @pytest.mark.parametrize("case", UNWEIGHTED, ids=[name for name, *_ in UNWEIGHTED])
 def test_integer_metric(case):
     name, arguments, *values = case
