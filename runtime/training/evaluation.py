@@ -28,7 +28,7 @@ def test_program(model: Trainer) -> tuple[Program, States]:
     state = model.fit_state
     if "test" not in state.programs:
         default = model.has_default_steps(training=False)
-        step = partial(steps.test_step, model) if default else _own_step(model)
+        step = partial(steps.evaluation_step, model) if default else _own_step(model)
         step.__name__ = "test_step"  # pyright: ignore[reportAttributeAccessIssue]
         logs = (lambda values: steps.logs_of(model, values[2])) if default else None
         state.programs["test"] = Program(step, logs, state.options, state.run_eagerly)

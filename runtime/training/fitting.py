@@ -27,7 +27,7 @@ def training_program(model: Trainer) -> tuple[Program, States]:
     state = model.fit_state
     if "train" not in state.programs:
         default = model.has_default_steps(training=True)
-        step = partial(steps.train_step, model) if default else _own_step(model)
+        step = partial(steps.training_step, model) if default else _own_step(model)
         step.__name__ = "train_step"  # pyright: ignore[reportAttributeAccessIssue]
         logs = (lambda values: steps.logs_of(model, values[3])) if default else None
         state.programs["train"] = Program(step, logs, state.options, state.run_eagerly)

@@ -77,7 +77,7 @@ def forward(
     return loss, (after, measured)
 
 
-def train_step(model: Trainer, state: Any, data: Any, rows: Any = None) -> tuple[Any, State]:
+def training_step(model: Trainer, state: Any, data: Any, rows: Any = None) -> tuple[Any, State]:
     """Return logs and state after a training step: forward, gradient, update."""
     trainable, others, optimizer, metrics = state
 
@@ -91,14 +91,14 @@ def train_step(model: Trainer, state: Any, data: Any, rows: Any = None) -> tuple
     return logs_of(model, metrics), (trainable, others, optimizer, metrics)
 
 
-def test_step(model: Trainer, state: Any, data: Any, rows: Any = None) -> tuple[Any, State]:
+def evaluation_step(model: Trainer, state: Any, data: Any, rows: Any = None) -> tuple[Any, State]:
     """Return logs and state after an evaluation step."""
     trainable, others, metrics = state
     _, (others, metrics) = forward(model, trainable, others, metrics, data, rows, training=False)
     return logs_of(model, metrics), (list(trainable), others, metrics)
 
 
-def predict_step(model: Trainer, state: Any, data: Any) -> tuple[Any, list[Any]]:
+def prediction_step(model: Trainer, state: Any, data: Any) -> tuple[Any, list[Any]]:
     """Return the model's outputs for a batch, and the other variables' values after it."""
     trainable, others = state
     x, _, _ = unpack(data)

@@ -305,15 +305,15 @@ class Trainer(_Base):
         Returns:
             Logs by name, and the state after.
         """
-        return steps.train_step(self, state, data)
+        return steps.training_step(self, state, data)
 
     def test_step(self, state: Any, data: Any) -> tuple[Any, Any]:
         """Return logs and state after an evaluation step; the state has no optimizer's values."""
-        return steps.test_step(self, state, data)
+        return steps.evaluation_step(self, state, data)
 
     def predict_step(self, state: Any, data: Any) -> tuple[Any, Any]:
         """Return outputs and the other variables' values, given those of all variables."""
-        return steps.predict_step(self, state, data)
+        return steps.prediction_step(self, state, data)
 
     def compute_loss(
         self,
