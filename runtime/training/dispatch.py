@@ -61,7 +61,19 @@ class States:
 
     def take(self) -> tuple[list[Any], ...]:
         """Return the variables' values, which may then be overwritten."""
-        return tuple([self._own(variable) for variable in group] for group in self.groups)
+        state = tuple([variable.stored for variable in group] for group in self.groups)
+        written = self._written
+        foreign = [
+            (values, place)
+            for group, values in zip(self.groups, state, strict=True)
+            for place, variable in enumerate(group)
+            if written.get(id(variable)) is not values[place]
+        ]
+        if foreign:
+            copies = _copied([values[place] for values, place in foreign])
+            for (values, place), copy in zip(foreign, copies, strict=True):
+                values[place] = copy
+        return state
 
     def put(self, state: Sequence[Sequence[Any]]) -> None:
         """Store values in the variables."""
@@ -71,11 +83,10 @@ class States:
                 variable._value = value
                 written[id(variable)] = value
 
-    def _own(self, variable: Variable) -> Any:
-        value = variable.stored
-        if self._written.get(id(variable)) is value:
-            return value
-        return jnp.copy(value)
+
+@jax.jit
+def _copied(values: list[Any]) -> list[Any]:
+    return [jnp.copy(value) for value in values]
 
 
 class Program:

@@ -132,11 +132,8 @@ class Predictor:
 
     def __call__(self, x: Any) -> Any:
         """Return the outputs for a batch, on the device."""
-        return self._run(
-            [variable.stored for variable in self.trainable],
-            [variable.stored for variable in self.others],
-            x,
-        )
+        trainable = [variable.stored for variable in self.trainable]
+        return self._run(trainable, [variable.stored for variable in self.others], x)
 
 
 def predictor_of(model: Trainer, x: Any) -> Predictor:
@@ -167,6 +164,10 @@ def predict(
     callbacks: Any,
 ) -> Any:
     """Predict; the arguments are those of `Trainer.predict`."""
+    quiet = not verbose and callbacks is None and steps is None
+    if quiet and isinstance(x, np.ndarray) and 0 < len(x) == _round(len(x)) <= (batch_size or 32):
+        # A single batch of a usual size needs nothing of what follows.
+        return predict_batch(model, x)
     data = make_data(x, batch_size=batch_size)
     predictor = predictor_of(model, data.first().x)
     known = data.steps if steps is None else steps

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xlathe.runtime.training.names import snake_case
 from xlathe.tracer.layers.scope import StatelessScope
@@ -59,8 +60,7 @@ class Metric:
         Returns:
             The variable.
         """
-        fill: dict[Any, Callable[..., Array]] = {"zeros": jnp.zeros, None: jnp.zeros}
-        fill["ones"] = jnp.ones
+        fill: dict[Any, Callable[..., Any]] = {"zeros": np.zeros, None: np.zeros, "ones": np.ones}
         dtype = jnp.dtype(dtype or self.dtype)
         make = fill[initializer] if isinstance(initializer, str | None) else initializer
         variable = Variable(
@@ -99,7 +99,7 @@ class Metric:
     def reset_state(self) -> None:
         """Forget what was taken in."""
         for variable in self.variables:
-            variable.assign(jnp.zeros(variable.shape, variable.dtype))
+            variable.assign(np.zeros(variable.shape, variable.dtype))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.update_state(*args, **kwargs)

@@ -298,7 +298,8 @@ class Optimizer:
 
     def _make_variables(self, parameters: list[Array]) -> None:
         before = self._variables
-        state = self.init(parameters)
+        # Compiled as one, it makes one program instead of one for each shape.
+        state = jax.jit(self.init)(parameters)
         paths, self._tree = jax.tree_util.tree_flatten_with_path(state)
         self._variables = [
             Variable(leaf, trainable=False, path=f"{self.name}/{_path_name(path)}")

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from xlathe.runtime.training.data import ArrayData, Batch, leaves
@@ -18,6 +19,8 @@ from xlathe.tracer.layers.core import Lambda
 from xlathe.tracer.layers.layer import Layer
 from xlathe.tracer.layers.normalization import BatchNormalization
 from xlathe.tracer.layers.operator import Operator
+from xlathe.tracer.layers.random import SeedGenerator
+from xlathe.tracer.layers.variable import Variable
 from xlathe.tracer.models.model import Model
 
 if TYPE_CHECKING:
@@ -26,11 +29,35 @@ if TYPE_CHECKING:
 
 def build(model: Trainer, batch: Batch) -> None:
     """Make the model's weights for a batch, if they aren't made yet."""
-    if model.built and all(layer.built for layer in model._flatten_layers()):
+    if not model.built or not all(layer.built for layer in model._flatten_layers()):
+        with scope.StatelessScope(abstract=True):
+            jax.eval_shape(lambda x: model(x), _specs(batch.x))
+        model.built = True
+    _initialize(model.variables)
+
+
+def _initialize(variables: list[Variable]) -> None:
+    """Compute initial values that nobody has read yet, in one program rather than one for each."""
+    unset = [variable for variable in variables if variable._value is None and _is_pure(variable)]
+    if not unset:
         return
-    with scope.StatelessScope(abstract=True):
-        jax.eval_shape(lambda x: model(x), _specs(batch.x))
-    model.built = True
+
+    def initial() -> list[Any]:
+        return [
+            jnp.asarray(variable.initializer(variable.shape, variable.dtype))  # pyright: ignore[reportOptionalCall]
+            for variable in unset
+        ]
+
+    for variable, value in zip(unset, jax.jit(initial)(), strict=True):
+        variable.assign(value)
+
+
+def _is_pure(variable: Variable) -> bool:
+    """Whether an initial value depends on numbers alone: others are computed when read."""
+    initializer = variable.initializer
+    return type(initializer).__module__.startswith("xlathe.") and not isinstance(
+        getattr(initializer, "seed", None), SeedGenerator
+    )
 
 
 def prepare(model: Trainer, batch: Batch, training: bool) -> None:

@@ -496,9 +496,13 @@ class Trainer(_Base):
         _ = self.fit_state
 
     def _in_order(self, logs: dict[str, Any]) -> Any:
-        """The logs as a list: the loss, then the metrics of `compile`, then others."""
+        """The logs as a list in Keras's order: the loss, metrics, outputs' losses, the rest."""
         state = self.fit_state
-        first = ["loss", *([] if state.metrics is None else (e[0] for e in state.metrics.entries))]
+        first = ["loss"]
+        if state.metrics is not None:
+            first += [name for name, _, metric, _ in state.metrics.entries if name == metric.name]
+        if state.losses is not None:
+            first += [metric.name for metric in state.losses.metrics]
         names = [name for name in first if name in logs]
         names += sorted(name for name in logs if name not in names)
         values = [logs[name] for name in names]
