@@ -101,7 +101,9 @@ def _read_array(
     entry: Mapping[str, Any],
 ) -> np.ndarray:
     dtype = np.dtype(jnp.dtype(entry["dtype"]))
-    shape = tuple(int(size) for size in entry["shape"])
+    shape = tuple(entry["shape"])
+    if not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise ValueError(f"The file's array {entry['name']!r} claims to have the shape {shape}.")
     stored = sizes[f"arrays/{number}.bin"]
     expected = math.prod(shape) * dtype.itemsize
     # Nothing is unpacked that is larger than what it says it is: no small file makes a huge array.
