@@ -31,7 +31,7 @@ def main(epochs: int = 20) -> float:
     loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
     print(f"\nloss {loss:.3f}, accuracy {accuracy:.3f} on {len(x_test)} digits not seen")
     digits = model.predict(x_test[:10], verbose=0).argmax(-1)
-    print(f"predicted {digits.tolist()}, true {y_test[:10].tolist()}")
+    print(f"predicted {digits.tolist()}, true {list(map(int, y_test[:10]))}")
     return accuracy
 
 

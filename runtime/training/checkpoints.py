@@ -22,7 +22,7 @@ class _Saving:
             raise ValueError(
                 f"Unrecognized save_freq: {save_freq!r}. Expected 'epoch' or a number of batches."
             )
-        self.save_freq = save_freq
+        self.save_freq: Any = save_freq
         self.seen = 0
         self.last = -1
 

@@ -57,9 +57,9 @@ def items_of(source: Any, random: np.random.Generator | None) -> Iterable[Any]:
     Returns:
         An iterable of batches.
     """
-    sequence = isinstance(source, PyDataset) or not isinstance(source, Iterable)
-    if not sequence:
+    if isinstance(source, Iterable) and not isinstance(source, PyDataset):
         return source
+    sequence: Any = source
     if isinstance(source, PyDataset):
         if "workers" not in vars(source):
             warnings.warn(
@@ -70,15 +70,15 @@ def items_of(source: Any, random: np.random.Generator | None) -> Iterable[Any]:
         source.on_epoch_begin()
         count = source.num_batches
     else:
-        count = len(source)
+        count = len(sequence)
     indices: Iterable[int] = iter(range(2**62)) if count is None else range(count)
     if random is not None and count is not None:
         indices = random.permutation(count).tolist()
-    workers = int(getattr(source, "workers", 1))
+    workers = int(getattr(sequence, "workers", 1))
     if workers < 2:
-        return (source[index] for index in indices)
-    ahead = max(int(getattr(source, "max_queue_size", 10)), workers)
-    return _prepared(source.__getitem__, indices, workers, ahead)
+        return (sequence[index] for index in indices)
+    ahead = max(int(getattr(sequence, "max_queue_size", 10)), workers)
+    return _prepared(sequence.__getitem__, indices, workers, ahead)
 
 
 def _prepared(

@@ -67,15 +67,15 @@ class MonitorCallback(Callback):
 
     def value(self, logs: Logs | None) -> float | None:
         """Return the metric's value, and warn if there is none."""
-        logs = logs or {}
-        if self.monitor not in logs:
+        known: Logs = logs or {}
+        if self.monitor not in known:
             warnings.warn(
                 f"{type(self).__name__} conditioned on metric `{self.monitor}` which is not "
-                f"available. Available metrics are: {','.join(logs)}",
+                f"available. Available metrics are: {','.join(known)}",
                 stacklevel=3,
             )
             return None
-        return float(logs[self.monitor])
+        return float(known[self.monitor])
 
 
 class EarlyStopping(MonitorCallback):

@@ -140,8 +140,11 @@ def test_fit_and_evaluate(name):
     for mine, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-6)
     if name != "own train step":
-        measured = [model.evaluate(x, y, batch_size=16, verbose=0) for model in (ours, theirs)]
-        np.testing.assert_allclose(*measured, rtol=2e-5)
+        options = {"batch_size": 16, "verbose": 0}
+        assert_equal(*(m.evaluate(x, y, **options, return_dict=True) for m in (ours, theirs)))
+        if name == "two of each":
+            measured = [model.evaluate(x, y, **options) for model in (ours, theirs)]
+            np.testing.assert_allclose(*measured, rtol=2e-5)
 
 
 def test_predict_and_single_batches():
@@ -175,8 +178,8 @@ def test_a_dataset_with_workers():
 
     ours, theirs = pair(classifier)
     histories = [
-        model.fit(dataset(library, workers=2), epochs=2, verbose=0, shuffle=False)
-        for model, library in ((ours, xl), (theirs, keras))
+        model.fit(dataset(library, workers=workers), epochs=2, verbose=0, shuffle=False)
+        for model, library, workers in ((ours, xl, 3), (theirs, keras, 1))
     ]
     assert_equal(*(history.history for history in histories))
 
@@ -191,6 +194,6 @@ def test_optimizer_options_in_a_fit():
 
     ours, theirs = pair(build)
     histories = [model.fit(X, LABELS, epochs=2, **QUIET) for model in (ours, theirs)]
-    assert_equal(*(history.history for history in histories))
+    np.testing.assert_allclose(*(h.history["loss"] for h in histories), rtol=2e-5)
     for mine, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-6)

@@ -1,6 +1,7 @@
 """Callbacks: when they are called, what they stop, save and restore."""
 
 import csv
+import importlib.util
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_the_csv_file(tmp_path):
     path = tmp_path / "log.csv"
     history = fit(model_of(), callbacks.CSVLogger(path), validation_split=0.25)
     fit(model_of(), callbacks.CSVLogger(path, append=True), epochs=1)
-    rows = list(csv.DictReader(path.open()))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     assert list(rows[0]) == ["epoch", "loss", "mae", "val_loss", "val_mae"]
     assert [float(row["loss"]) for row in rows[:3]] == history.history["loss"]
     assert len(rows) == 4
@@ -108,8 +109,7 @@ def test_model_checkpoints(tmp_path):
     assert not np.array_equal(loaded.get_weights()[0], model.get_weights()[0])
 
 
-@pytest.mark.parametrize("save_freq", ["epoch", 2])
-@pytest.mark.parametrize("stop_at", [(1, 2), (2, 0)])
+@pytest.mark.parametrize(("save_freq", "stop_at"), [("epoch", (1, 2)), (2, (1, 2))])
 def test_resuming_is_bit_identical(tmp_path, save_freq, stop_at):
     def dropout():
         return model_of(lambda: [layers.Dropout(0.3), layers.BatchNormalization()])
@@ -146,10 +146,13 @@ def test_a_backup_of_another_model_is_refused(tmp_path):
 
 
 def test_history_draws_or_says_what_is_missing():
-    history = fit(model_of(), validation_split=0.25)
-    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
-    figure = history.plot("loss")
-    assert len(figure.axes[0].lines) == 2
+    history = callbacks.History()
+    history.epoch, history.history = [0, 1], {"loss": [2.0, 1.0], "val_loss": [3.0, 2.0]}
+    if importlib.util.find_spec("matplotlib") is None:
+        with pytest.raises(ImportError, match="pip install matplotlib"):
+            history.plot()
+    else:
+        assert len(history.plot("loss").axes[0].lines) == 2
 
 
 def test_the_progress_bar_reads_as_keras_has_it(capsys):
