@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -79,10 +80,12 @@ def scan_by_hand(x: np.ndarray, y: np.ndarray) -> Callable[[], float]:
     import optax
 
     sizes = [32, 64, 64, 10]
-    pairs = list(zip(sizes, sizes[1:], strict=False))
     params = [
-        {"w": jnp.asarray(random.normal(size=pair, scale=0.1), jnp.float32), "b": jnp.zeros(pair[1])}
-        for pair in pairs
+        {
+            "w": jnp.asarray(random.normal(size=(inputs, outputs), scale=0.1), jnp.float32),
+            "b": jnp.zeros(outputs),
+        }
+        for inputs, outputs in pairwise(sizes)
     ]
     optimizer = optax.adam(1e-3)
     state = [(params, optimizer.init(params))]
@@ -122,8 +125,10 @@ def compare_epochs(
     measure: dict[str, Callable[[], float]] = {}
     first: dict[str, float] = {}
     for library, label in ((keras, KERAS), (xl, OURS)):
+        start = time.perf_counter()
         model = compiled(build, library)
-        first[label] = seconds(lambda model=model: model.train_on_batch(x[:32], y[:32]))
+        model.train_on_batch(x[:32], y[:32])
+        first[label] = time.perf_counter() - start
         epoch_of(model, x, y)
         measure[label] = partial(epoch_of, model, x, y)
     if name == "mlp":
@@ -132,11 +137,13 @@ def compare_epochs(
     for action in measure.values():
         action()
     times = take_turns(measure, rounds)
-    rows = [[f"{name}: first step", label, f"{first[label]:.2f} s", ""] for label in first]
-    ratios = {f"{name}: first step, {OURS}/{KERAS}": first[OURS] / first[KERAS]}
+    ratio = first[OURS] / first[KERAS]
+    rows = [[f"{name}: first step, {label}", f"{first[label]:.2f} s", ""] for label in first]
+    rows[0][-1] = f"{ratio:.3f}"
+    ratios = {f"{name}: first step, {OURS}/{KERAS}": ratio}
     for label, found in times.items():
-        ratio = "" if label == OURS else f"{median_ratio(times[OURS], found):.3f}"
-        rows.append([f"{name}: epoch", label, f"{median(found) * 1e3:.1f} ms", ratio])
+        shown = "" if label == OURS else f"{median_ratio(times[OURS], found):.3f}"
+        rows.append([f"{name}: epoch, {label}", f"{median(found) * 1e3:.1f} ms", shown])
         if label != OURS:
             ratios[f"{name}: epoch, {OURS}/{label}"] = median_ratio(times[OURS], found)
     return rows, ratios
@@ -155,8 +162,8 @@ def compare_predictions(rounds: int) -> tuple[list[list[str]], dict[str, float]]
     times = take_turns(measure, rounds)
     ratio = median_ratio(times[OURS], times[KERAS])
     rows = [
-        ["predict one row", label, f"{median(found) * 1e5:.0f} us", "" if label == OURS else f"{ratio:.4f}"]
-        for label, found in times.items()
+        [f"predict one row, {label}", f"{median(found) * 1e5:.0f} us", shown]
+        for (label, found), shown in zip(times.items(), (f"{ratio:.4f}", ""), strict=True)
     ]
     return rows, {f"predict one row, {OURS}/{KERAS}": ratio}
 
@@ -194,7 +201,7 @@ def main() -> None:
         more, found = compare_predictions(options.rounds)
         rows += more
         ratios |= found
-    print_table(["what", "by", "time", "xlathe's time to this"], rows)
+    print_table(["what", "time", "xlathe's time to this"], rows)
     judge({name: (ratio, LIMITS.get(name, float("inf"))) for name, ratio in ratios.items()})
 
 

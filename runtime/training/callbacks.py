@@ -51,7 +51,7 @@ class History(Callback):
             ImportError: matplotlib is not installed.
         """
         try:
-            from matplotlib.figure import Figure
+            from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ImportError(
                 "`History.plot` needs matplotlib, which is not installed: pip install matplotlib."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,13 +17,10 @@ from xlathe.runtime.training.dispatch import Program, States, pad_rows, uninterr
 from xlathe.runtime.training.preparation import build, check_values, prepare, works_by_row
 from xlathe.runtime.training.running import Runner
 
-if TYPE_CHECKING:
-    from xlathe.runtime.training.trainer import Trainer
-
 _NO_SHUFFLE = np.random.default_rng(0)
 
 
-def test_program(model: Trainer) -> tuple[Program, States]:
+def test_program(model: Any) -> tuple[Program, States]:
     """Return the compiled evaluation step and the variables that it works on."""
     state = model.fit_state
     if "test" not in state.programs:
@@ -38,7 +35,7 @@ def test_program(model: Trainer) -> tuple[Program, States]:
     return state.programs["test"], state.states["test"]
 
 
-def _own_step(model: Trainer) -> Any:
+def _own_step(model: Any) -> Any:
     def test_step(state: Any, data: Any, rows: Any = None) -> Any:
         return model.test_step(state, data)
 
@@ -55,9 +52,7 @@ class Evaluator:
         limit: how many batches to take; all if `None`.
     """
 
-    def __init__(
-        self, model: Trainer, data: Any, callbacks: CallbackList, limit: int | None
-    ) -> None:
+    def __init__(self, model: Any, data: Any, callbacks: CallbackList, limit: int | None) -> None:
         state = model.fit_state
         program, states = test_program(model)
         each = callbacks.wants_each("on_test_batch_begin", "on_test_batch_end")
@@ -86,7 +81,7 @@ class Evaluator:
 
 
 def evaluate(
-    model: Trainer,
+    model: Any,
     x: Any,
     y: Any,
     *,
@@ -106,7 +101,7 @@ def evaluate(
     return Evaluator(model, data, called, steps).run()
 
 
-def test_one(model: Trainer, batch: Batch) -> dict[str, Any]:
+def test_one(model: Any, batch: Batch) -> dict[str, Any]:
     """Return the metrics of one batch."""
     prepare(model, batch, training=False)
     program, states = test_program(model)
@@ -120,7 +115,7 @@ def test_one(model: Trainer, batch: Batch) -> dict[str, Any]:
 class Predictor:
     """The compiled prediction of a model, whose weights are read at each call."""
 
-    def __init__(self, model: Trainer, options: dict[str, Any], eager: bool) -> None:
+    def __init__(self, model: Any, options: dict[str, Any], eager: bool) -> None:
         def run(trainable: Any, others: Any, x: Any) -> Any:
             return model.predict_step((trainable, others), (x,))[0]
 
@@ -136,7 +131,7 @@ class Predictor:
         return self._run(trainable, [variable.stored for variable in self.others], x)
 
 
-def predictor_of(model: Trainer, x: Any) -> Predictor:
+def predictor_of(model: Any, x: Any) -> Predictor:
     """Return the model's compiled prediction, made at first use."""
     found = model.__dict__.get("_predictor")
     if found is None or not model.built:
@@ -148,14 +143,14 @@ def predictor_of(model: Trainer, x: Any) -> Predictor:
     return found
 
 
-def predict_batch(model: Trainer, x: Any) -> Any:
+def predict_batch(model: Any, x: Any) -> Any:
     """Return the outputs for one batch as NumPy arrays."""
     x = as_arrays(x)
     return jax.tree.map(np.asarray, predictor_of(model, x)(x))
 
 
 def predict(
-    model: Trainer,
+    model: Any,
     x: Any,
     *,
     batch_size: int | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,8 @@ from xlathe.runtime.training.preparation import check_values, prepare
 from xlathe.runtime.training.running import Runner
 from xlathe.tracer.layers.random import draw_seed
 
-if TYPE_CHECKING:
-    from xlathe.runtime.training.trainer import Trainer
 
-
-def training_program(model: Trainer) -> tuple[Program, States]:
+def training_program(model: Any) -> tuple[Program, States]:
     """Return the compiled training step and the variables that it works on."""
     state = model.fit_state
     if "train" not in state.programs:
@@ -40,7 +37,7 @@ def training_program(model: Trainer) -> tuple[Program, States]:
     return state.programs["train"], state.states["train"]
 
 
-def _own_step(model: Trainer) -> Any:
+def _own_step(model: Any) -> Any:
     def train_step(state: Any, data: Any, rows: Any = None) -> Any:
         return model.train_step(state, data)
 
@@ -48,7 +45,7 @@ def _own_step(model: Trainer) -> Any:
 
 
 def fit(
-    model: Trainer,
+    model: Any,
     x: Any,
     y: Any,
     *,
@@ -102,7 +99,7 @@ class _Fit:
 
     def __init__(
         self,
-        model: Trainer,
+        model: Any,
         data: Any,
         steps_per_epoch: int | None,
         verbose: Any,
@@ -184,7 +181,7 @@ def _due(epoch: int, validation_freq: Any) -> bool:
     return epoch + 1 in validation_freq
 
 
-def train_one(model: Trainer, batch: Batch) -> dict[str, Any]:
+def train_one(model: Any, batch: Batch) -> dict[str, Any]:
     """Run one training step on a batch; return the metrics of that batch."""
     prepare(model, batch, training=True)
     program, states = training_program(model)

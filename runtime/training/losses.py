@@ -223,7 +223,7 @@ _FUNCTIONS_BY_ROW = {
 }
 
 
-def _plain(class_name: str, function: Callable[..., Array], name: str) -> type[LossFunctionWrapper]:
+def _plain(class_name: str, function: Callable[..., Array], name: str) -> Any:
     """A loss class of a function without arguments of its own."""
 
     def __init__(

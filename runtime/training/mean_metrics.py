@@ -201,7 +201,7 @@ def _of(
     direction: str,
     order: tuple[str, ...] = (),
     **defaults: Any,
-) -> type[MeanMetricWrapper]:
+) -> Any:
     """A metric class of a function, with Keras's order of arguments and the defaults given."""
     defaults = {"name": name, "dtype": None, **defaults}
     order = order or tuple(defaults)

@@ -164,8 +164,8 @@ class AdditiveMetric(Metric):
 
     by_row = True
 
-    def add_up(self, *values: Any) -> State:
-        """Return what a batch adds to each variable, given its values and weights."""
+    def add_up(self, y_true: Any, y_pred: Any, weights: Any) -> State:
+        """Return what a batch adds to each variable."""
         raise NotImplementedError
 
     def compute(self, state: Sequence[Array]) -> Any:

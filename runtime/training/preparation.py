@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +23,8 @@ from xlathe.tracer.layers.random import SeedGenerator
 from xlathe.tracer.layers.variable import Variable
 from xlathe.tracer.models.model import Model
 
-if TYPE_CHECKING:
-    from xlathe.runtime.training.trainer import Trainer
 
-
-def build(model: Trainer, batch: Batch) -> None:
+def build(model: Any, batch: Batch) -> None:
     """Make the model's weights for a batch, if they aren't made yet."""
     if not model.built or not all(layer.built for layer in model._flatten_layers()):
         with scope.StatelessScope(abstract=True):
@@ -60,7 +57,7 @@ def _is_pure(variable: Variable) -> bool:
     )
 
 
-def prepare(model: Trainer, batch: Batch, training: bool) -> None:
+def prepare(model: Any, batch: Batch, training: bool) -> None:
     """Build the model, its optimizer, losses and metrics, by the shapes of a batch.
 
     Args:
@@ -130,7 +127,7 @@ def _layer_works_by_row(layer: Layer, training: bool) -> bool:
     return not isinstance(layer, Lambda) and not getattr(layer, "stateful", False)
 
 
-def check_targets(model: Trainer, y: Any, y_pred: Any) -> None:
+def check_targets(model: Any, y: Any, y_pred: Any) -> None:
     """Raise `ValueError` if there are no targets, or not as many as outputs with a loss."""
     state = model.fit_state
     if y is not None or state.losses is None or not model.has_default_loss():
@@ -142,7 +139,7 @@ def check_targets(model: Trainer, y: Any, y_pred: Any) -> None:
     )
 
 
-def check_values(model: Trainer, data: Any) -> None:
+def check_values(model: Any, data: Any) -> None:
     """Raise or warn about values that can't be trained on, where all of them are at hand.
 
     Args:

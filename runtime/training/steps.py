@@ -7,7 +7,7 @@ the first two.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +16,10 @@ from xlathe.runtime.training.data import rows_of, unpack
 from xlathe.runtime.training.outputs import carry_mask
 from xlathe.tracer.layers.scope import StatelessScope, get_mask
 
-if TYPE_CHECKING:
-    from xlathe.runtime.training.trainer import Trainer
-
 State = tuple[list[Any], ...]
 
 
-def bind(model: Trainer, trainable: Any, others: Any, metrics: Any = None) -> StatelessScope:
+def bind(model: Any, trainable: Any, others: Any, metrics: Any = None) -> StatelessScope:
     """Return a scope in which the model's variables have the given values."""
     values = dict(zip(model.trainable_variables, trainable, strict=True))
     values |= dict(zip(model.non_trainable_variables, others, strict=True))
@@ -32,7 +29,7 @@ def bind(model: Trainer, trainable: Any, others: Any, metrics: Any = None) -> St
 
 
 def forward(
-    model: Trainer,
+    model: Any,
     trainable: Any,
     others: Any,
     metrics: Any,
@@ -77,7 +74,7 @@ def forward(
     return loss, (after, measured)
 
 
-def training_step(model: Trainer, state: Any, data: Any, rows: Any = None) -> tuple[Any, State]:
+def training_step(model: Any, state: Any, data: Any, rows: Any = None) -> tuple[Any, State]:
     """Return logs and state after a training step: forward, gradient, update."""
     trainable, others, optimizer, metrics = state
 
@@ -91,14 +88,14 @@ def training_step(model: Trainer, state: Any, data: Any, rows: Any = None) -> tu
     return logs_of(model, metrics), (trainable, others, optimizer, metrics)
 
 
-def evaluation_step(model: Trainer, state: Any, data: Any, rows: Any = None) -> tuple[Any, State]:
+def evaluation_step(model: Any, state: Any, data: Any, rows: Any = None) -> tuple[Any, State]:
     """Return logs and state after an evaluation step."""
     trainable, others, metrics = state
     _, (others, metrics) = forward(model, trainable, others, metrics, data, rows, training=False)
     return logs_of(model, metrics), (list(trainable), others, metrics)
 
 
-def prediction_step(model: Trainer, state: Any, data: Any) -> tuple[Any, list[Any]]:
+def prediction_step(model: Any, state: Any, data: Any) -> tuple[Any, list[Any]]:
     """Return the model's outputs for a batch, and the other variables' values after it."""
     trainable, others = state
     x, _, _ = unpack(data)
@@ -107,7 +104,7 @@ def prediction_step(model: Trainer, state: Any, data: Any) -> tuple[Any, list[An
         return outputs, [variable.value for variable in model.non_trainable_variables]
 
 
-def logs_of(model: Trainer, metrics: Any) -> dict[str, Any]:
+def logs_of(model: Any, metrics: Any) -> dict[str, Any]:
     """Return the metrics' results by name, given the values of their variables."""
     with StatelessScope(dict(zip(model.metrics_variables, metrics, strict=True))):
         return model.get_metrics_result()

@@ -1,16 +1,18 @@
 """Metrics give the numbers that Keras 3 gives over several weighted batches."""
 
+import importlib
 import os
+from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"
 
 import jax
-import keras
 import numpy as np
 import pytest
 
 from xlathe.runtime.training import metrics
 
+keras: Any = importlib.import_module("keras")
 random = np.random.default_rng(1)
 PROBABILITIES = random.dirichlet(np.ones(7), (2, 8)).astype("float32")
 ONE_HOT = np.eye(7, dtype="float32")[random.integers(0, 7, (2, 8))]
@@ -83,7 +85,8 @@ UNWEIGHTED = [
 ]
 
 
-def check(name, arguments, y_true, y_pred, weights):
+def check(name, arguments, y_true, y_pred, weights=None):
+    """Compare with Keras over two batches, by the stateful and by the pure form."""
     ours, theirs = getattr(metrics, name)(**arguments), getattr(keras.metrics, name)(**arguments)
     pure = getattr(metrics, name)(**arguments)
     pure.build(y_true[0], y_pred[0])
@@ -101,7 +104,8 @@ def check(name, arguments, y_true, y_pred, weights):
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(CASES)])
 def test_weighted(case):
-    check(*case, WEIGHTS)
+    name, arguments, y_true, y_pred = case
+    check(name, arguments, y_true, y_pred, WEIGHTS)
 
 
 PLAIN = [case for case in CASES if case[0] in ("BinaryAccuracy", "Precision", "R2Score", "F1Score")]
@@ -109,14 +113,15 @@ PLAIN = [case for case in CASES if case[0] in ("BinaryAccuracy", "Precision", "R
 
 @pytest.mark.parametrize("case", PLAIN, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(PLAIN)])
 def test_plain(case):
-    check(*case, None)
+    name, arguments, y_true, y_pred = case
+    check(name, arguments, y_true, y_pred)
 
 
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserWarning")
 @pytest.mark.parametrize("case", UNWEIGHTED, ids=[name for name, *_ in UNWEIGHTED])
 def test_integer_metric(case):
-    name, arguments, *values = case
-    check(name, {**arguments, "dtype": "int32"}, *values, None)
+    name, arguments, y_true, y_pred = case
+    check(name, {**arguments, "dtype": "int32"}, y_true, y_pred)
 
 
 @pytest.mark.parametrize("name", ["Mean", "Sum"])
@@ -128,6 +133,7 @@ def test_reductions(name):
 
 @pytest.mark.parametrize("name", ["auc", "f1_score", "mse", "MAE", "top_k_categorical_accuracy"])
 def test_names(name):
-    ours, theirs = metrics.get(name), keras.metrics.get(name)
+    ours: Any = metrics.get(name)
+    theirs = keras.metrics.get(name)
     assert type(ours).__name__ == type(theirs).__name__
     assert ours.name == theirs.name or theirs.name.startswith(ours.name)

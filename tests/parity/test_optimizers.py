@@ -1,16 +1,18 @@
 """Optimizers and schedules give the numbers that Keras 3 gives, step by step."""
 
+import importlib
 import os
+from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"
 
-import keras
 import numpy as np
 import pytest
 
 from xlathe.runtime.training import optimizers
 from xlathe.tracer.layers.variable import Variable
 
+keras: Any = importlib.import_module("keras")
 random = np.random.default_rng(2)
 WEIGHTS = [random.normal(size=shape).astype("float32") for shape in [(4, 3), (3,), (2, 3, 4)]]
 GRADIENTS = [[random.normal(size=w.shape).astype("float32") for w in WEIGHTS] for _ in range(7)]

@@ -2,6 +2,8 @@
 
 import csv
 import importlib.util
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,11 @@ X = random.normal(size=(24, 4)).astype("float32")
 Y = X.sum(-1, keepdims=True)
 
 
-def model_of(stack=list, rate=0.05):
+def no_layers() -> list[Any]:
+    return []
+
+
+def model_of(stack: Callable[[], list[Any]] = no_layers, rate: float = 0.05) -> Any:
     xl.set_random_seed(2)
     model = xl.Sequential([layers.Input((4,)), *stack(), layers.Dense(1)])
     model.compile(xl.optimizers.Adam(rate), "mse", metrics=["mae"])

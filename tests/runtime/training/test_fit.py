@@ -1,6 +1,8 @@
 """`fit`: what it takes, what it leaves, and that no path of running steps changes a number."""
 
 import gc
+import signal
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +22,7 @@ def one_layer():
     return [layers.Dense(5, activation="tanh")]
 
 
-def model_of(stack=one_layer, seed=1, **options):
+def model_of(stack: Any = one_layer, seed: int = 1, **options: Any) -> Any:
     xl.set_random_seed(seed)
     model = xl.Sequential([layers.Input((4,)), *stack(), layers.Dense(3, activation="softmax")])
     options = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", **options}
@@ -28,7 +30,7 @@ def model_of(stack=one_layer, seed=1, **options):
     return model
 
 
-def trained(model, x=X, y=LABELS, **options):
+def trained(model: Any, x: Any = X, y: Any = LABELS, **options: Any) -> Any:
     options = {"epochs": 2, "verbose": 0, "batch_size": 8, **options}
     history = model.fit(x, y, **options).history
     return history, [np.array(weight) for weight in model.get_weights()]
@@ -219,6 +221,20 @@ def test_an_interrupt_leaves_the_last_complete_step():
         np.testing.assert_array_equal(mine, expected)
     assert int(model.optimizer.iterations) == 3
     trained(model)
+
+
+def test_an_interrupt_waits_until_the_state_is_stored():
+    seen = []
+
+    def interrupted():
+        with dispatch.uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            seen.append("stored")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert seen == ["stored"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_pure_form_of_a_trained_model_goes_through_jax():
