@@ -55,8 +55,14 @@ def unpack(data: Any) -> tuple[Any, Any, Any]:
     )
 
 
+_AS_THEY_ARE = frozenset(np.dtype(name) for name in ("float32", "int32", "uint8", "bool"))
+_NARROW = {np.dtype("float64"): "float32", np.dtype("int64"): "int32", np.dtype("uint64"): "uint32"}
+
+
 def as_array(value: Any) -> Any:
     """Return a NumPy array of an array, a frame, a series or a tensor, in types that JAX has."""
+    if isinstance(value, np.ndarray) and value.dtype in _AS_THEY_ARE:
+        return value
     if isinstance(value, jax.Array):
         return value
     if hasattr(value, "detach"):
@@ -77,15 +83,13 @@ def as_array(value: Any) -> Any:
         )
     if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         return array
-    narrow = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
-    narrow[np.dtype(np.uint64)] = np.uint32
-    return array.astype(narrow[array.dtype]) if array.dtype in narrow else array
+    return array.astype(_NARROW[array.dtype]) if array.dtype in _NARROW else array
 
 
 def as_arrays(tree: Any) -> Tree:
     """Return a structure of arrays; a list of numbers is an array, a list of arrays is several."""
-    if tree is None:
-        return None
+    if tree is None or isinstance(tree, np.ndarray):
+        return None if tree is None else as_array(tree)
     if isinstance(tree, Mapping):
         return {key: as_arrays(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple) and any(hasattr(item, "shape") for item in tree):

@@ -146,7 +146,8 @@ def predictor_of(model: Any, x: Any) -> Predictor:
 def predict_batch(model: Any, x: Any) -> Any:
     """Return the outputs for one batch as NumPy arrays."""
     x = as_arrays(x)
-    return jax.tree.map(np.asarray, predictor_of(model, x)(x))
+    outputs = predictor_of(model, x)(x)
+    return np.asarray(outputs) if isinstance(outputs, jax.Array) else _as_numpy(outputs)
 
 
 def predict(
@@ -200,6 +201,10 @@ def _outputs_of(predictor: Predictor, data: Any, batch: Batch) -> Any:
     if any(np.ndim(leaf) == 0 or leaf.shape[0] != whole for leaf in jax.tree.leaves(outputs)):
         return predictor(batch.x)
     return jax.tree.map(lambda leaf: leaf[:rows], outputs)
+
+
+def _as_numpy(outputs: Any) -> Any:
+    return jax.tree.map(np.asarray, outputs)
 
 
 def _round(rows: int) -> int:
