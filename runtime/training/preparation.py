@@ -76,17 +76,19 @@ def prepare(model: Any, batch: Batch, training: bool) -> None:
     build(model, batch)
     x, y = _specs(batch.x), _specs(batch.y)
     added: list[int] = []
+    penalties: list[int] = []
 
     def forward(x: Any) -> Any:
         with scope.StatelessScope(abstract=True) as current:
             outputs = model(x, training=training)
             added.append(len(current.losses))
+            penalties.append(len(model.losses) - len(current.losses))
             return outputs
 
     jaxpr, y_pred = jax.make_jaxpr(forward, return_shape=True)(x)
     state.outputs = y_pred
     state.loops = not state.run_eagerly and loops_well(jaxpr)
-    check_targets(model, y, y_pred)
+    check_targets(model, y, any_loss=bool(added[0] + penalties[0]))
     if y is not None and state.losses is not None:
         state.losses.build(y, y_pred)
     if y is not None and state.metrics is not None:
@@ -127,10 +129,17 @@ def _layer_works_by_row(layer: Layer, training: bool) -> bool:
     return not isinstance(layer, Lambda) and not getattr(layer, "stateful", False)
 
 
-def check_targets(model: Any, y: Any, y_pred: Any) -> None:
-    """Raise `ValueError` if there are no targets, or not as many as outputs with a loss."""
+def check_targets(model: Any, y: Any, any_loss: bool) -> None:
+    """Raise `ValueError` if there is a loss and no targets, or nothing to minimise at all."""
     state = model.fit_state
-    if y is not None or state.losses is None or not model.has_default_loss():
+    if not model.has_default_steps(training=True):
+        return
+    if state.losses is None and not any_loss:
+        raise ValueError(
+            "No loss to compute. Provide a `loss` argument in `compile()`, add one by `add_loss`, "
+            "or override `compute_loss`."
+        )
+    if y is not None or state.losses is None:
         return
     raise ValueError(
         "The model was compiled with a loss, and the data has no targets. Pass `y`, or yield "

@@ -111,11 +111,45 @@ def own_loss(library):
     return model
 
 
+def masked(library):
+    layers = library.layers
+    model = library.Sequential(
+        [
+            layers.Input((5,), dtype="int32"),
+            layers.Embedding(9, 4, mask_zero=True),
+            layers.SimpleRNN(4, return_sequences=True),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def convolutional(library):
+    layers = library.layers
+    model = library.Sequential(
+        [
+            layers.Input((6, 6, 1)),
+            layers.Conv2D(2, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy", "auc"])
+    return model
+
+
+WORDS = random.integers(0, 9, (43, 5))
+TAGS = random.integers(0, 3, (43, 5))
+IMAGES = random.normal(size=(43, 6, 6, 1)).astype("float32")
 BOTH = {"first": X, "second": X[:, :4]}
 CASES = {
     "classifier": (classifier, X, LABELS, {"sample_weight": WEIGHTS, "validation_split": 0.3}),
     "class weights": (classifier, X, LABELS, {"class_weight": {0: 2.0, 1: 0.5}}),
     "two of each": (two_inputs_two_outputs, BOTH, {"number": TARGETS, "kind": LABELS}, {}),
+    "masked": (masked, WORDS, TAGS, {}),
+    "convolutional": (convolutional, IMAGES, np.eye(3)[LABELS], {}),
     "own train step": (own_train_step, X, TARGETS, {}),
     "own loss": (own_loss, X, TARGETS, {}),
 }

@@ -63,6 +63,11 @@ def test_one_hot_targets_for_a_sparse_loss():
         model_of().fit(X, np.eye(3)[LABELS], verbose=0)
 
 
+def test_nothing_to_minimise():
+    with pytest.raises(ValueError, match="No loss to compute"):
+        model_of(loss=None).fit(X, LABELS, verbose=0)
+
+
 def test_not_compiled():
     model = xl.Sequential([layers.Input((4,)), layers.Dense(3)])
     for call in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
