@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xlathe import callbacks as callbacks
     from xlathe import losses as losses
     from xlathe import metrics as metrics
+    from xlathe import models as models
     from xlathe import optimizers as optimizers
     from xlathe import utils as utils
     from xlathe.runtime.training.model import Model as Model
@@ -43,6 +44,7 @@ _LATER = {
     "callbacks": "xlathe.callbacks",
     "losses": "xlathe.losses",
     "metrics": "xlathe.metrics",
+    "models": "xlathe.models",
     "optimizers": "xlathe.optimizers",
     "utils": "xlathe.utils",
 }
