@@ -59,11 +59,15 @@ _AS_THEY_ARE = frozenset(np.dtype(name) for name in ("float32", "int32", "uint8"
 _NARROW = {np.dtype("float64"): "float32", np.dtype("int64"): "int32", np.dtype("uint64"): "uint32"}
 
 
+def _is_usable(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype in _AS_THEY_ARE
+    return isinstance(value, jax.Array)
+
+
 def as_array(value: Any) -> Any:
     """Return a NumPy array of an array, a frame, a series or a tensor, in types that JAX has."""
-    if isinstance(value, np.ndarray) and value.dtype in _AS_THEY_ARE:
-        return value
-    if isinstance(value, jax.Array):
+    if _is_usable(value):
         return value
     if hasattr(value, "detach"):
         value = value.detach().cpu()
@@ -92,7 +96,7 @@ def as_arrays(tree: Any) -> Tree:
         return None if tree is None else as_array(tree)
     if isinstance(tree, Mapping):
         return {key: as_arrays(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple) and any(hasattr(item, "shape") for item in tree):
+    if isinstance(tree, list | tuple) and any(getattr(item, "shape", ()) for item in tree):
         return type(tree)(as_arrays(item) for item in tree)
     if isinstance(tree, tuple | list) and any(isinstance(item, Mapping) for item in tree):
         return type(tree)(as_arrays(item) for item in tree)

@@ -151,7 +151,7 @@ class Frame:
 def test_frames_and_lists():
     arrays = trained(model_of())
     assert_same(arrays, trained(model_of(), Frame(X.astype("float64")), Frame(LABELS)))
-    assert_same(arrays, trained(model_of(), X.tolist(), LABELS.tolist()))
+    assert_same(arrays, trained(model_of(), X.tolist(), list(LABELS)))
 
 
 def test_optax_transformations_and_schedules():
