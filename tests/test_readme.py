@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import jax
+import pytest
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -15,7 +16,7 @@ def blocks() -> list[str]:
 
 
 def test_the_printed_program_is_the_one_that_runs(tmp_path: Path) -> None:
-    example, _, _, printed = blocks()
+    example, _, _, _, printed = blocks()
     path = tmp_path / "model.py"
     path.write_text(example)
     variables = runpy.run_path(str(path))
@@ -26,7 +27,7 @@ def test_the_printed_program_is_the_one_that_runs(tmp_path: Path) -> None:
 
 
 def test_the_formula_becomes_what_is_said(tmp_path: Path) -> None:
-    _, formula, *_ = blocks()
+    _, _, formula, *_ = blocks()
     path = tmp_path / "formula.py"
     path.write_text(f"import jax.numpy as jnp\nimport xlathe as xl\n\n{formula}")
     update = runpy.run_path(str(path))["update"]
@@ -36,3 +37,15 @@ def test_the_formula_becomes_what_is_said(tmp_path: Path) -> None:
         r"(\(A - .*) {2}-> {2}(.*)", update.trace(matrix, matrix, vector).explain()
     )
     assert after == "A @ x - H @ x @ H"
+
+
+def test_the_training_prints_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    _, program, *_ = blocks()
+    (said,) = re.findall(
+        r"training output: begin -->\n```\n(.*?)```", README.read_text(), re.DOTALL
+    )
+    exec(compile(program, "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    numbers = r"[0-9.]+(e-?[0-9]+)?(us|ms|s\b)?"
+    assert re.sub(numbers, "#", shown) == re.sub(numbers, "#", said)
+    assert float(re.findall(r" accuracy: ([0-9.]+)", shown)[-1]) > 0.85

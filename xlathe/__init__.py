@@ -3,6 +3,9 @@
 `compile` is a drop-in for `jax.jit`; `optimize` is the same transformation without jit.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from xlathe import activations as activations
 from xlathe import constraints as constraints
 from xlathe import initializers as initializers
@@ -20,7 +23,42 @@ from xlathe.tracer.layers.core import Input as Input
 from xlathe.tracer.layers.layer import Layer as Layer
 from xlathe.tracer.layers.random import set_random_seed as set_random_seed
 from xlathe.tracer.layers.variable import Variable as Variable
-from xlathe.tracer.models.model import Model as Model
-from xlathe.tracer.models.sequential import Sequential as Sequential
+
+if TYPE_CHECKING:
+    from xlathe import callbacks as callbacks
+    from xlathe import losses as losses
+    from xlathe import metrics as metrics
+    from xlathe import models as models
+    from xlathe import optimizers as optimizers
+    from xlathe import utils as utils
+    from xlathe.runtime.training.model import Model as Model
+    from xlathe.runtime.training.model import Sequential as Sequential
+    from xlathe.runtime.training.saving import load_model as load_model
 
 __version__ = "0.1.0.dev0"
+
+# Training brings optax in, which takes longer to import than all of xlathe: not before it is used.
+_LATER = {
+    "Model": "xlathe.runtime.training.model",
+    "Sequential": "xlathe.runtime.training.model",
+    "load_model": "xlathe.runtime.training.saving",
+    "callbacks": "xlathe.callbacks",
+    "losses": "xlathe.losses",
+    "metrics": "xlathe.metrics",
+    "models": "xlathe.models",
+    "optimizers": "xlathe.optimizers",
+    "utils": "xlathe.utils",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'xlathe' has no attribute {name!r}")
+    module = importlib.import_module(_LATER[name])
+    found = getattr(module, name, module)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

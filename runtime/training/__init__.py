@@ -1,0 +1,1 @@
+"""Training as Keras has it: losses, metrics, optimizers, data, callbacks, and the loop itself."""

@@ -1,0 +1,214 @@
+"""Running steps: compiled programs, the state between them, and how many steps each runs.
+
+Arrays that fit on the device are put there once, and one program runs any number of steps over
+them: a loop whose bounds are arguments, so that it is compiled once. XLA runs convolutions badly
+inside loops on CPU, so models with convolutions are stepped one batch at a time there.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xlathe.runtime.program import compile as compile_program
+from xlathe.tracer.layers.variable import Variable
+
+_RESIDENT_BYTES = {"cpu": 1 << 29}
+_RESIDENT_BYTES_ELSEWHERE = 1 << 31
+_BAD_IN_LOOPS = {"cpu": ("conv_general_dilated",)}
+
+Step = Callable[..., tuple[Any, Any]]
+
+
+def fits_on_device(nbytes: int) -> bool:
+    """Whether arrays of so many bytes are kept on the device during training."""
+    return nbytes <= _RESIDENT_BYTES.get(jax.default_backend(), _RESIDENT_BYTES_ELSEWHERE)
+
+
+def loops_well(jaxpr: Any) -> bool:
+    """Whether steps with these operations run as fast inside a loop as outside."""
+    slow = _BAD_IN_LOOPS.get(jax.default_backend(), ())
+    return not any(name in slow for name in _primitives(jaxpr))
+
+
+def _primitives(jaxpr: Any) -> Iterator[str]:
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for value in equation.params.values():
+            for item in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(item, "jaxpr", item)
+                if hasattr(inner, "eqns"):
+                    yield from _primitives(inner)
+
+
+class States:
+    """The values of lists of variables, handed to a program and taken back.
+
+    Programs overwrite their arguments' memory. What a user may hold (values not written here) is
+    copied first.
+    """
+
+    def __init__(self, *groups: Sequence[Variable]) -> None:
+        self.groups = [list(group) for group in groups]
+        self._written: dict[int, Any] = {}
+
+    def take(self) -> tuple[list[Any], ...]:
+        """Return the variables' values, which may then be overwritten."""
+        state = tuple([variable.stored for variable in group] for group in self.groups)
+        written = self._written
+        foreign = [
+            (values, place)
+            for group, values in zip(self.groups, state, strict=True)
+            for place, variable in enumerate(group)
+            if written.get(id(variable)) is not values[place]
+        ]
+        if foreign:
+            copies = _copied([values[place] for values, place in foreign])
+            for (values, place), copy in zip(foreign, copies, strict=True):
+                values[place] = copy
+        return state
+
+    def put(self, state: Sequence[Sequence[Any]]) -> None:
+        """Store values in the variables."""
+        written = self._written
+        for group, values in zip(self.groups, state, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable._value = value
+                written[id(variable)] = value
+
+
+@jax.jit
+def _copied(values: list[Any]) -> list[Any]:
+    return [jnp.copy(value) for value in values]
+
+
+class Program:
+    """A step, compiled for one batch at a time and for many in a loop.
+
+    Args:
+        step: `(state, batch, rows)` to logs and state; logs come of the state alone if `logs`.
+        logs: the logs of a state; `None` if each step returns its own.
+        options: of `xlathe.compile`.
+        eager: whether to run without compiling.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        logs: Callable[[Any], Any] | None,
+        options: dict[str, Any],
+        eager: bool,
+    ) -> None:
+        self._step = step
+        self._logs = logs
+        self.eager = eager
+        self._one = step if eager else compile_program(step, donate_argnums=0, **options)
+        self._many: dict[tuple[int, bool, bool], Any] = {}
+        self._options = options
+
+    def one(self, state: Any, batch: Any, rows: Any = None) -> tuple[Any, Any]:
+        """Run one step."""
+        return self._one(state, batch, rows)
+
+    def many(
+        self,
+        state: Any,
+        data: Any,
+        order: Any,
+        start: int,
+        stop: int,
+        batch_size: int,
+        ragged: bool,
+    ) -> tuple[Any, Any]:
+        """Run the steps from `start` to `stop` over arrays on the device.
+
+        Args:
+            state: the state before.
+            data: arrays of all samples.
+            order: the order of the samples, padded to whole batches; `None` for theirs.
+            start: the first step.
+            stop: the step after the last.
+            batch_size: how many samples a step takes.
+            ragged: whether the last batch is padded, so that rows are counted.
+
+        Returns:
+            Logs and state after the last step.
+        """
+        key = (batch_size, ragged, order is None)
+        if key not in self._many:
+            self._many[key] = self._loop(batch_size, ragged)
+        return self._many[key](state, data, order, np.int32(start), np.int32(stop))
+
+    def _loop(self, batch_size: int, ragged: bool) -> Any:
+        def batch_at(data: Any, order: Any, index: Any) -> tuple[Any, Any]:
+            count = jax.tree.leaves(data)[0].shape[0]
+            first = index * batch_size
+            rows = (first + jnp.arange(batch_size) < count) if ragged else None
+            if order is None and not ragged:
+                take = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, batch_size)  # noqa: E731
+                return jax.tree.map(take, data), rows
+            places = (
+                (first + jnp.arange(batch_size)) % count
+                if order is None
+                else jax.lax.dynamic_slice_in_dim(order, first, batch_size)
+            )
+            return jax.tree.map(lambda leaf: leaf[places], data), rows
+
+        def run(state: Any, data: Any, order: Any, start: Any, stop: Any) -> tuple[Any, Any]:
+            if self._logs is not None:
+
+                def body(index: Any, state: Any) -> Any:
+                    return self._step(state, *batch_at(data, order, index))[1]
+
+                state = jax.lax.fori_loop(start, stop, body, state)
+                return self._logs(state), state
+            shapes = jax.eval_shape(
+                lambda state: self._step(state, *batch_at(data, order, start)), state
+            )
+            logs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[0])
+            return jax.lax.fori_loop(
+                start,
+                stop,
+                lambda index, carry: self._step(carry[1], *batch_at(data, order, index)),
+                (logs, state),
+            )
+
+        run.__name__ = f"{getattr(self._step, '__name__', 'step')}s"
+        return compile_program(run, donate_argnums=0, **self._options)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back inside the block: a state handed to a program must be taken back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    pending: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pending.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pending:
+            raise KeyboardInterrupt
+
+
+def pad_rows(tree: Any, rows: int) -> Any:
+    """Return arrays with their rows repeated up to a number: real rows, so that none makes NaN."""
+
+    def pad(leaf: Any) -> Any:
+        places = np.arange(rows) % leaf.shape[0]
+        return leaf[places]
+
+    return jax.tree.map(pad, tree)

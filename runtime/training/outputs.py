@@ -1,0 +1,343 @@
+"""Which loss and which metrics belong to which output of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from xlathe.runtime.training import losses as losses_module
+from xlathe.runtime.training import metrics as metrics_module
+from xlathe.runtime.training.losses import Loss
+from xlathe.runtime.training.mean_metrics import Mean, MeanMetricWrapper
+from xlathe.runtime.training.metric import Metric
+from xlathe.runtime.training.names import check_keys, snake_case
+from xlathe.runtime.training.reduction import weights_of_mask
+from xlathe.tracer.layers.scope import get_mask, set_mask
+
+Array = jax.Array
+_ACCURACY = ("accuracy", "acc")
+_ENTROPY = ("crossentropy", "ce")
+
+
+def flatten(tree: Any, names: Sequence[str] | None = None) -> list[Any]:
+    """Return the outputs or targets of a structure in order; dicts in the order of `names`."""
+    if isinstance(tree, Mapping):
+        order = names if names and set(names) == set(tree) else sorted(tree)
+        return [leaf for name in order for leaf in flatten(tree[name])]
+    if isinstance(tree, list | tuple):
+        return [leaf for item in tree for leaf in flatten(item)]
+    return [tree]
+
+
+def names_of(y_pred: Any, names: Sequence[str] | None) -> list[str | None]:
+    """Return a name for each output: keys of a dict, or the names that the model has for them."""
+    if isinstance(y_pred, Mapping):
+        return list(names) if names and set(names) == set(y_pred) else sorted(y_pred)
+    count = len(flatten(y_pred))
+    return list(names) if names and len(names) == count else [None] * count
+
+
+def spread(what: str, given: Any, names: Sequence[str | None], y_pred: Any) -> list[Any]:
+    """Return what belongs to each output of what a user gave for all.
+
+    Args:
+        what: the argument's name, for messages.
+        given: one for every output, a list of one for each, or a dict by output.
+        names: the outputs' names.
+        y_pred: the outputs.
+
+    Returns:
+        A list with an entry for each output, `None` where nothing was given.
+
+    Raises:
+        ValueError: lengths or names don't fit.
+    """
+    count = len(names)
+    if isinstance(given, Mapping):
+        check_keys(f"`{what}`", given, [name for name in names if name is not None])
+        return [given.get(name) for name in names]
+    if isinstance(given, list | tuple):
+        if len(given) != count:
+            raise ValueError(
+                f"`{what}` must have one entry for each of the {count} outputs of the model. "
+                f"Received: {what}={given}"
+            )
+        return list(given)
+    return [given] * count
+
+
+def _pick(y_true: Any, y_pred: Any, choices: Sequence[Any]) -> Any:
+    """The binary, the sparse or the one-hot form, by the shapes of targets and predictions."""
+    true_shape, pred_shape = jnp.shape(y_true), jnp.shape(y_pred)
+    binary, sparse, one_hot = choices
+    if pred_shape and pred_shape[-1] == 1:
+        return binary
+    few = len(true_shape) < len(pred_shape)
+    return sparse if few or (true_shape[-1] == 1 and pred_shape[-1] > 1) else one_hot
+
+
+def _loss_for(identifier: Any, y_true: Any, y_pred: Any) -> Loss:
+    if isinstance(identifier, str) and identifier.lower() in _ENTROPY:
+        choices = (
+            losses_module.binary_crossentropy,
+            losses_module.sparse_categorical_crossentropy,
+            losses_module.categorical_crossentropy,
+        )
+        identifier = _pick(y_true, y_pred, choices)
+    return losses_module.as_loss(identifier)
+
+
+class OutputLosses:
+    """The loss of a model: a weighted sum of a loss for each output that has one.
+
+    Args:
+        loss: as given to `compile`.
+        loss_weights: as given to `compile`.
+        names: the names of the model's outputs.
+    """
+
+    def __init__(self, loss: Any, loss_weights: Any, names: Sequence[str] | None) -> None:
+        self.given = loss
+        self.weights_given = loss_weights
+        self.names = names
+        self.built = False
+        self.losses: list[Loss | None] = []
+        self.weights: list[Any] = []
+        self.trackers: list[Mean | None] = []
+        for leaf in flatten(loss):
+            if isinstance(leaf, str) and leaf.lower() not in _ENTROPY:
+                losses_module.get(leaf)
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        """Find the loss of each output, given arrays or their shapes."""
+        if self.built:
+            return
+        names = names_of(y_pred, self.names)
+        outputs, targets = flatten(y_pred, self.names), flatten(y_true, self.names)
+        given = spread("loss", self.given, names, y_pred)
+        if len(targets) != len(outputs):
+            raise ValueError(
+                f"The model has {len(outputs)} outputs, and there are {len(targets)} targets. "
+                "Give one target for each output."
+            )
+        self.losses = [
+            None if item is None or target is None else _loss_for(item, target, output)
+            for item, target, output in zip(given, targets, outputs, strict=True)
+        ]
+        weights = self.weights_given
+        if isinstance(weights, int | float):
+            weights = [weights] * len(outputs)
+        self.weights = (
+            [1.0] * len(outputs)
+            if weights is None
+            else spread("loss_weights", weights, names, y_pred)
+        )
+        several = len([loss for loss in self.losses if loss is not None]) > 1
+        self.trackers = [
+            Mean(name=f"{name or loss.name}_loss") if several and loss is not None else None
+            for name, loss in zip(names, self.losses, strict=True)
+        ]
+        self.built = True
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """A mean of each output's loss, if there are several."""
+        return [tracker for tracker in self.trackers if tracker is not None]
+
+    @property
+    def by_row(self) -> bool:
+        """Whether each sample's loss depends on that sample alone."""
+        return all(
+            loss is None or (loss.by_row and loss.reduction in ("sum_over_batch_size", "mean"))
+            for loss in self.losses
+        )
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any, rows: Any = None) -> Array:
+        """Return the total loss of a batch.
+
+        Args:
+            y_true: targets.
+            y_pred: predictions.
+            sample_weight: weights for all outputs, or a structure of one for each; or `None`.
+            rows: true for the rows that count; or `None` for all.
+
+        Returns:
+            A number.
+        """
+        self.build(y_true, y_pred)
+        total: Any = jnp.zeros((), jnp.float32)
+        weights = weights_of_outputs(sample_weight, y_pred, self.names)
+        triples = zip(
+            self.losses,
+            self.weights,
+            self.trackers,
+            flatten(y_true, self.names),
+            flatten(y_pred, self.names),
+            weights,
+            strict=True,
+        )
+        for loss, factor, tracker, target, output, weight in triples:
+            if loss is None:
+                continue
+            mask = joined_mask(get_mask(output), rows)
+            value = loss(target, output, weight, mask=mask)
+            if tracker is not None:
+                count = jnp.shape(output)[0] if rows is None else rows.sum()
+                tracker.update_state(jax.lax.stop_gradient(value), sample_weight=count)
+            total = total + value * (1.0 if factor is None else factor)
+        return total.sum() if total.ndim else total
+
+
+def joined_mask(mask: Any, rows: Any) -> Any:
+    """Return a mask of positions and one of rows as one."""
+    if rows is None or mask is None:
+        return rows if mask is None else mask
+    return mask & rows.reshape(rows.shape + (1,) * (mask.ndim - 1))
+
+
+def weights_of_outputs(weights: Any, y_pred: Any, names: Sequence[str] | None) -> list[Any]:
+    """Return sample weights for each output."""
+    count = len(flatten(y_pred, names))
+    if weights is None:
+        return [None] * count
+    if isinstance(weights, Mapping):
+        known = names_of(y_pred, names)
+        return [weights.get(name) for name in known]
+    flat = flatten(weights, names)
+    return flat * count if len(flat) == 1 else flat
+
+
+class OutputMetrics:
+    """The metrics of a model's outputs, some of them weighted.
+
+    Args:
+        metrics: as given to `compile`.
+        weighted_metrics: as given to `compile`.
+        names: the names of the model's outputs.
+    """
+
+    def __init__(self, metrics: Any, weighted_metrics: Any, names: Sequence[str] | None) -> None:
+        for what, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            if given and not isinstance(given, list | tuple | dict):
+                raise ValueError(
+                    f"Expected `{what}` argument to be a list, tuple, or dict. Received instead: "
+                    f"{what}={given} of type {type(given)}"
+                )
+            for leaf in flatten(given) if given else []:
+                if isinstance(leaf, str) and leaf.lower() not in _ACCURACY + _ENTROPY:
+                    metrics_module.get(leaf)
+        self.given = metrics
+        self.weighted_given = weighted_metrics
+        self.names = names
+        self.built = False
+        self.entries: list[tuple[str, int, Metric, bool]] = []
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        """Make the metrics of each output, given arrays or their shapes."""
+        if self.built:
+            return
+        names = names_of(y_pred, self.names)
+        outputs, targets = flatten(y_pred, self.names), flatten(y_true, self.names)
+        taken: set[str] = set()
+        for what, given, weighted in (
+            ("metrics", self.given, False),
+            ("weighted_metrics", self.weighted_given, True),
+        ):
+            for index, wanted in enumerate(self._by_output(what, given, names, y_pred)):
+                for item in wanted:
+                    metric = _metric_for(item, targets[index], outputs[index])
+                    metric.build(targets[index], outputs[index])
+                    prefix = f"{names[index]}_" if len(outputs) > 1 and names[index] else ""
+                    name = _free(prefix, metric.name, weighted, taken)
+                    self.entries.append((name, index, metric, weighted))
+        self.built = True
+
+    @staticmethod
+    def _by_output(
+        what: str, given: Any, names: Sequence[str | None], y_pred: Any
+    ) -> list[list[Any]]:
+        if not given:
+            return [[] for _ in names]
+        if len(names) == 1:
+            return [flatten(given)]
+        return [flatten(item) if item else [] for item in spread(what, given, names, y_pred)]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, in order."""
+        return [metric for _, _, metric, _ in self.entries]
+
+    @property
+    def by_row(self) -> bool:
+        """Whether samples of weight zero change nothing in any of the metrics."""
+        return all(metric.by_row for metric in self.metrics)
+
+    def update(self, y_true: Any, y_pred: Any, sample_weight: Any, rows: Any = None) -> None:
+        """Take a batch in; the arguments are those of `OutputLosses`."""
+        self.build(y_true, y_pred)
+        outputs, targets = flatten(y_pred, self.names), flatten(y_true, self.names)
+        weights = weights_of_outputs(sample_weight, y_pred, self.names)
+        for _, index, metric, weighted in self.entries:
+            weight = weights[index] if weighted else None
+            if rows is not None:
+                weight = weights_of_mask(rows, weight, jnp.float32, "sum")
+            metric.update_state(targets[index], outputs[index], sample_weight=weight)
+
+    def result(self) -> dict[str, Any]:
+        """Return the metrics' values by name."""
+        return {name: metric.result() for name, _, metric, _ in self.entries}
+
+
+def _metric_for(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
+    found = identifier
+    if isinstance(identifier, str) and identifier.lower() in _ACCURACY:
+        found = _pick(
+            y_true,
+            y_pred,
+            (
+                metrics_module.BinaryAccuracy,
+                metrics_module.SparseCategoricalAccuracy,
+                metrics_module.CategoricalAccuracy,
+            ),
+        )
+    elif isinstance(identifier, str) and identifier.lower() in _ENTROPY:
+        found = _pick(
+            y_true,
+            y_pred,
+            (
+                metrics_module.BinaryCrossentropy,
+                metrics_module.SparseCategoricalCrossentropy,
+                metrics_module.CategoricalCrossentropy,
+            ),
+        )
+    metric: Any = metrics_module.get(found)
+    if not isinstance(metric, Metric):
+        function: Callable[..., Any] = metric
+        name = getattr(function, "name", None) or getattr(function, "__name__", None)
+        metric = MeanMetricWrapper(function, name or snake_case(type(function).__name__))
+    if isinstance(identifier, str):
+        metric.name = identifier
+    return metric
+
+
+def _free(prefix: str, name: str, weighted: bool, taken: set[str]) -> str:
+    full = prefix + name
+    if full in taken and weighted:
+        full = f"{prefix}weighted_{name}"
+    number = 1
+    candidate = full
+    while candidate in taken:
+        candidate = f"{full}_{number}"
+        number += 1
+    taken.add(candidate)
+    return candidate
+
+
+def carry_mask(array: Any, mask: Any) -> Any:
+    """Return an array with a mask attached, if there is one."""
+    if mask is not None:
+        set_mask(array, mask)
+    return array

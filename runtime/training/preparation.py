@@ -1,0 +1,204 @@
+"""Before the first step: build the model, its losses and metrics, and find what can be wrong."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xlathe.runtime.training.data import ArrayData, Batch, leaves
+from xlathe.runtime.training.dispatch import loops_well
+from xlathe.runtime.training.loss_functions import sparse_categorical_crossentropy
+from xlathe.runtime.training.losses import LossFunctionWrapper
+from xlathe.runtime.training.outputs import flatten
+from xlathe.tracer.layers import scope
+from xlathe.tracer.layers.core import Lambda
+from xlathe.tracer.layers.layer import Layer
+from xlathe.tracer.layers.normalization import BatchNormalization
+from xlathe.tracer.layers.operator import Operator
+from xlathe.tracer.layers.random import SeedGenerator
+from xlathe.tracer.layers.variable import Variable
+from xlathe.tracer.models.model import Model
+
+
+def build(model: Any, batch: Batch) -> None:
+    """Make the model's weights for a batch, if they aren't made yet."""
+    if not model.built or not all(layer.built for layer in model._flatten_layers()):
+        with scope.StatelessScope(abstract=True):
+            jax.eval_shape(lambda x: model(x), _specs(batch.x))
+        model.built = True
+    _initialize(model.variables)
+
+
+def _initialize(variables: list[Variable]) -> None:
+    """Compute initial values that nobody has read yet, in one program rather than one for each."""
+    unset = [variable for variable in variables if variable._value is None and _is_pure(variable)]
+    if not unset:
+        return
+
+    def initial() -> list[Any]:
+        return [
+            jnp.asarray(variable.initializer(variable.shape, variable.dtype))  # pyright: ignore[reportOptionalCall]
+            for variable in unset
+        ]
+
+    for variable, value in zip(unset, jax.jit(initial)(), strict=True):
+        variable.assign(value)
+
+
+def _is_pure(variable: Variable) -> bool:
+    """Whether an initial value depends on numbers alone: others are computed when read."""
+    initializer = variable.initializer
+    return type(initializer).__module__.startswith("xlathe.") and not isinstance(
+        getattr(initializer, "seed", None), SeedGenerator
+    )
+
+
+def prepare(model: Any, batch: Batch, training: bool) -> None:
+    """Build the model, its optimizer, losses and metrics, by the shapes of a batch.
+
+    Args:
+        model: a compiled model.
+        batch: the first batch.
+        training: whether for training.
+    """
+    state = model.fit_state
+    trained = tuple(id(variable) for variable in model.trainable_variables)
+    if state.trained and trained != state.trained:
+        # Layers were frozen or freed: the lists of variables are others.
+        state.drop_programs()
+    key = (training, str(jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), batch)))
+    if key in state.ready and trained == state.trained:
+        return
+    build(model, batch)
+    x, y = _specs(batch.x), _specs(batch.y)
+    added: list[int] = []
+    penalties: list[int] = []
+
+    def forward(x: Any) -> Any:
+        with scope.StatelessScope(abstract=True) as current:
+            outputs = model(x, training=training)
+            added.append(len(current.losses))
+            penalties.append(len(model.losses) - len(current.losses))
+            return outputs
+
+    jaxpr, y_pred = jax.make_jaxpr(forward, return_shape=True)(x)
+    state.outputs = y_pred
+    state.loops = not state.run_eagerly and loops_well(jaxpr)
+    check_targets(model, y, any_loss=bool(added[0] + penalties[0]))
+    if y is not None and state.losses is not None:
+        state.losses.build(y, y_pred)
+    if y is not None and state.metrics is not None:
+        state.metrics.build(y, y_pred)
+    if training:
+        model.optimizer.build(model.trainable_variables)
+    state.trained = tuple(id(variable) for variable in model.trainable_variables)
+    state.pads[training] = (
+        not added[0]
+        and not state.run_eagerly
+        and works_by_row(model, training)
+        and model.has_default_steps(training)
+        and (state.losses is None or state.losses.by_row)
+        and (state.metrics is None or state.metrics.by_row)
+        and not model.own_metrics()
+    )
+    state.ready.add(key)
+
+
+def _specs(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+
+
+def works_by_row(model: Any, training: bool) -> bool:
+    """Whether each row of the outputs depends on that row of the inputs alone, as far as known."""
+    return all(_layer_works_by_row(layer, training) for layer in model._flatten_layers())
+
+
+def _layer_works_by_row(layer: Layer, training: bool) -> bool:
+    if isinstance(layer, Model):
+        return type(layer).__module__.startswith("xlathe.")
+    if not type(layer).__module__.startswith("xlathe."):
+        return False
+    if isinstance(layer, BatchNormalization):
+        return not training
+    if isinstance(layer, Operator):
+        return layer.operation not in ("getitem", "matmul")
+    return not isinstance(layer, Lambda) and not getattr(layer, "stateful", False)
+
+
+def check_targets(model: Any, y: Any, any_loss: bool) -> None:
+    """Raise `ValueError` if there is a loss and no targets, or nothing to minimise at all."""
+    state = model.fit_state
+    if not model.has_default_steps(training=True):
+        return
+    if state.losses is None and not any_loss:
+        raise ValueError(
+            "No loss to compute. Provide a `loss` argument in `compile()`, add one by `add_loss`, "
+            "or override `compute_loss`."
+        )
+    if y is not None or state.losses is None:
+        return
+    raise ValueError(
+        "The model was compiled with a loss, and the data has no targets. Pass `y`, or yield "
+        "`(x, y)` from the dataset. A loss without targets is added by `add_loss` or a "
+        "`compute_loss` of your own, without `loss` in `compile()`."
+    )
+
+
+def check_values(model: Any, data: Any) -> None:
+    """Raise or warn about values that can't be trained on, where all of them are at hand.
+
+    Args:
+        model: a prepared model.
+        data: a source of batches; only arrays are looked at.
+
+    Raises:
+        ValueError: a class label is outside the range of the model's outputs.
+    """
+    if not isinstance(data, ArrayData):
+        return
+    for name, tree in (("x", data.batch.x), ("y", data.batch.y)):
+        if any(_has_nan(leaf) for leaf in leaves(tree)):
+            warnings.warn(
+                f"`{name}` contains NaN: the loss will be NaN too, unless the model or the loss "
+                "masks it. Remove these samples or fill them in, for instance with "
+                "numpy.nan_to_num.",
+                stacklevel=4,
+            )
+    losses = model.fit_state.losses
+    if losses is None or data.batch.y is None or not losses.built:
+        return
+    targets = flatten(data.batch.y, losses.names)
+    outputs = flatten(model.fit_state.outputs, losses.names)
+    for loss, labels, output in zip(losses.losses, targets, outputs, strict=True):
+        if (
+            isinstance(loss, LossFunctionWrapper)
+            and loss.fn is sparse_categorical_crossentropy
+            and isinstance(labels, np.ndarray)
+        ):
+            _check_labels(loss, labels, output.shape[loss.arguments.get("axis", -1)])
+
+
+def _has_nan(leaf: Any) -> bool:
+    # The sum is NaN if any element is, and costs no array of booleans.
+    if not isinstance(leaf, np.ndarray) or leaf.dtype.kind != "f":
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isnan(leaf.sum()) and np.isnan(leaf).any())
+
+
+def _check_labels(loss: LossFunctionWrapper, labels: np.ndarray, classes: int) -> None:
+    ignored = loss.arguments.get("ignore_class")
+    values = labels if ignored is None else labels[labels != ignored]
+    if not values.size:
+        return
+    low, high = values.min(), values.max()
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"Received a label value of {low if low < 0 else high} which is outside the valid "
+            f"range of [0, {classes}). The model's output has {classes} values a sample: give it "
+            "one for each class, and number the classes from 0."
+        )

@@ -1,0 +1,117 @@
+"""Saving a model: architecture, weights, and what it was compiled with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlathe.runtime.training.archive import read_archive, write_archive
+from xlathe.tracer.layers import serialization
+
+_FORMAT = "xlathe model 1"
+_WEIGHTS = "xlathe weights 1"
+
+
+def _named(variables: list[Any]) -> dict[str, Any]:
+    """Values by number and path: paths alone need not differ."""
+    return {f"{number}/{item.path}": item.value for number, item in enumerate(variables)}
+
+
+def save_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Write a model to a file, from which `load_model` makes it again.
+
+    Args:
+        model: a built model of layers that have a configuration.
+        path: the file, by custom ending in `.xlathe`.
+        overwrite: whether a file that there is may be replaced.
+
+    Raises:
+        FileExistsError: there is such a file, and `overwrite` is false.
+        ValueError: the model isn't built.
+        TypeError: a part of the model has no form that can be written.
+    """
+    _check_target(path, overwrite)
+    if not model.built:
+        raise ValueError(
+            f"The model '{model.name}' is not built, so it has no weights to save. Call it on "
+            "data or `build` it first."
+        )
+    config = {"format": _FORMAT, "model": serialization.serialize(model)}
+    write_archive(path, _named(model.variables), config)
+
+
+def load_model(path: str | os.PathLike[str], custom_objects: dict[str, Any] | None = None) -> Any:
+    """Return the model that `save` wrote to a file; no code of the file's is run.
+
+    Args:
+        path: the file.
+        custom_objects: classes and functions of your own that the model uses, by name.
+
+    Returns:
+        The model, with its weights, not compiled.
+
+    Raises:
+        ValueError: the file is damaged, or the model uses a class that isn't known.
+    """
+    arrays, config = read_archive(path)
+    if config.get("format") != _FORMAT:
+        raise ValueError(
+            f"{os.fspath(path)!r} holds no model (format {config.get('format')!r}). Weights alone "
+            "are read by `model.load_weights`."
+        )
+    model = serialization.deserialize(config["model"], custom_objects)
+    _assign(model, model.variables, arrays, path)
+    return model
+
+
+def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Write a model's weights to a file; the arguments are those of `save_model`."""
+    _check_target(path, overwrite)
+    write_archive(path, _named(model.weights), {"format": _WEIGHTS})
+
+
+def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Read a model's weights from a file; nothing is changed if they don't fit.
+
+    Args:
+        model: a built model.
+        path: the file.
+
+    Raises:
+        ValueError: the weights don't fit the model, or the file is damaged.
+    """
+    arrays, config = read_archive(path)
+    whole = config.get("format") == _FORMAT
+    _assign(model, model.variables if whole else model.weights, arrays, path)
+
+
+def _check_target(path: str | os.PathLike[str], overwrite: bool) -> None:
+    if not overwrite and Path(path).exists():
+        raise FileExistsError(
+            f"{os.fspath(path)!r} exists already. Pass `overwrite=True` to replace it."
+        )
+
+
+def _assign(
+    model: Any, variables: list[Any], arrays: dict[str, np.ndarray], path: str | os.PathLike[str]
+) -> None:
+    expected = [(item.shape, item.dtype) for item in variables]
+    found = [(array.shape, array.dtype) for array in arrays.values()]
+    if expected != found:
+        wrong = next(
+            (
+                f"{item.path} is {item.dtype}{list(item.shape)} in the model and "
+                f"{array.dtype}{list(array.shape)} in the file"
+                for item, array in zip(variables, arrays.values(), strict=False)
+                if (item.shape, item.dtype) != (array.shape, array.dtype)
+            ),
+            f"the model has {len(variables)} weights and the file {len(arrays)}",
+        )
+        raise ValueError(
+            f"The weights in {os.fspath(path)!r} don't fit the model '{model.name}': {wrong}."
+        )
+    for item, array in zip(variables, arrays.values(), strict=True):
+        item.assign(array)

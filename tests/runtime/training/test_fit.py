@@ -1,0 +1,258 @@
+"""`fit`: what it takes, what it leaves, and that no path of running steps changes a number."""
+
+import gc
+import signal
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import xlathe as xl
+from xlathe import layers
+from xlathe.runtime.training import dispatch, running
+
+random = np.random.default_rng(3)
+X = random.normal(size=(37, 4)).astype("float32")
+LABELS = random.integers(0, 3, 37)
+
+
+def one_layer():
+    return [layers.Dense(5, activation="tanh")]
+
+
+def model_of(stack: Any = one_layer, seed: int = 1, **options: Any) -> Any:
+    xl.set_random_seed(seed)
+    model = xl.Sequential([layers.Input((4,)), *stack(), layers.Dense(3, activation="softmax")])
+    options = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", **options}
+    model.compile(metrics=["accuracy"], **options)
+    return model
+
+
+def trained(model: Any, x: Any = X, y: Any = LABELS, **options: Any) -> Any:
+    options = {"epochs": 2, "verbose": 0, "batch_size": 8, **options}
+    history = model.fit(x, y, **options).history
+    return history, [np.array(weight) for weight in model.get_weights()]
+
+
+def assert_same(first, second, rtol=1e-5):
+    for mine, other in zip(first[1], second[1], strict=True):
+        np.testing.assert_allclose(mine, other, rtol=rtol, atol=1e-6)
+    for name in second[0]:
+        np.testing.assert_allclose(first[0][name], second[0][name], rtol=rtol, err_msg=name)
+
+
+def test_it_learns():
+    model = model_of(optimizer=xl.optimizers.Adam(0.05))
+    labels = (X[:, 0] > 0).astype(int)
+    history = model.fit(X, labels, epochs=30, verbose=0)
+    assert history.history["loss"][-1] < 0.3 < history.history["loss"][0]
+    assert model.evaluate(X, labels, verbose=0, return_dict=True)["accuracy"] > 0.9
+    assert (model.predict(X, verbose=0).argmax(-1) == labels).mean() > 0.9
+
+
+def test_one_batch_at_a_time_and_eagerly_give_the_same(monkeypatch):
+    looped = trained(model_of())
+    assert_same(
+        looped,
+        trained(
+            model_of(),
+            callbacks=xl.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None),
+        ),
+    )
+    assert_same(looped, trained(model_of(steps_per_execution=3)))
+    assert_same(looped, trained(model_of(numerics="strict")))
+    assert_same(looped, trained(model_of(run_eagerly=True)), rtol=1e-4)
+    monkeypatch.setattr(dispatch, "_BAD_IN_LOOPS", {"cpu": ("dot_general",)})
+    assert_same(looped, trained(model_of()))
+
+
+def test_data_that_does_not_fit_on_the_device_gives_the_same(monkeypatch):
+    resident = trained(model_of())
+    monkeypatch.setattr(dispatch, "_RESIDENT_BYTES", {"cpu": 0})
+    monkeypatch.setattr(running, "_PIECE_BYTES", 300)
+    assert_same(resident, trained(model_of()))
+
+
+def test_a_smaller_last_batch_needs_no_second_program():
+    model = model_of()
+    trained(model)
+    program = model.fit_state.programs["train"]
+    assert model.fit_state.pads[True]
+    assert [run._cache_size() for run in program._many.values()] == [1]
+    assert program._one._cache_size() == 0
+
+
+def test_a_smaller_last_batch_counts_for_itself_where_rows_mix():
+    def normalised():
+        return model_of(lambda: [layers.BatchNormalization(), layers.Dense(5)])
+
+    model = normalised()
+    looped = trained(model, shuffle=False)
+    assert not model.fit_state.pads[True]
+    other = normalised()
+    for _ in range(2):
+        for start in range(0, 37, 8):
+            other.train_on_batch(X[start : start + 8], LABELS[start : start + 8])
+    for mine, expected in zip(looped[1], other.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_and_shuffling_follow_the_seed():
+    def build(seed):
+        return model_of(lambda: [layers.Dropout(0.5)], seed=seed)
+
+    first, second = trained(build(1)), trained(build(1))
+    assert_same(first, second, rtol=0)
+    assert not np.allclose(first[1][0], trained(build(2))[1][0])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: ((X[i : i + 8], LABELS[i : i + 8]) for i in range(0, 37, 8)),
+        lambda: [(X[i : i + 8], LABELS[i : i + 8]) for i in range(0, 37, 8)].__iter__(),
+    ],
+)
+def test_batches_from_an_iterator(source):
+    arrays = trained(model_of(), epochs=1, shuffle=False)
+    assert_same(arrays, trained(model_of(), source(), None, epochs=1, batch_size=None))
+
+
+class Batches:
+    """Neither an array nor a dataset: only iterable, with a length."""
+
+    def __len__(self):
+        return 5
+
+    def __iter__(self):
+        return ((X[i : i + 8], LABELS[i : i + 8]) for i in range(0, 37, 8))
+
+
+def test_any_iterable_of_batches():
+    arrays = trained(model_of(), shuffle=False)
+    assert_same(arrays, trained(model_of(), Batches(), None))
+    history, _ = trained(model_of(), Batches(), None, validation_data=Batches())
+    assert len(history["val_loss"]) == 2
+
+
+class Frame:
+    """What pandas gives: an object that knows how to become an array."""
+
+    def __init__(self, values):
+        self.values = values
+        self.shape = values.shape
+
+    def to_numpy(self):
+        return self.values
+
+
+def test_frames_and_lists():
+    arrays = trained(model_of())
+    assert_same(arrays, trained(model_of(), Frame(X.astype("float64")), Frame(LABELS)))
+    assert_same(arrays, trained(model_of(), X.tolist(), list(LABELS)))
+
+
+def test_optax_transformations_and_schedules():
+    ours = trained(model_of(optimizer=optax.chain(optax.clip(1.0), optax.sgd(0.1))))
+    assert_same(ours, trained(model_of(optimizer=xl.optimizers.SGD(0.1, clipvalue=1.0))))
+    schedule = optax.exponential_decay(0.1, 5, 0.5)
+    ours = trained(model_of(optimizer=xl.optimizers.SGD(schedule)))
+    assert_same(ours, trained(model_of(optimizer=optax.sgd(schedule))))
+
+
+def test_steps_and_epochs():
+    seen = []
+    watch = xl.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(epoch),
+        on_train_batch_end=lambda batch, logs: seen.append((batch, sorted(logs))),
+    )
+    model_of().fit(
+        X,
+        LABELS,
+        batch_size=8,
+        epochs=3,
+        initial_epoch=2,
+        steps_per_epoch=2,
+        verbose=0,
+        callbacks=[watch],
+    )
+    assert seen == [2, (0, ["accuracy", "loss"]), (1, ["accuracy", "loss"])]
+
+
+def test_frozen_layers_stay():
+    model = model_of()
+    model.layers[0].trainable = False
+    before = [np.array(weight) for weight in model.layers[0].get_weights()]
+    last = np.array(model.layers[1].get_weights()[0])
+    trained(model)
+    for mine, expected in zip(model.layers[0].get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    assert not np.array_equal(model.layers[1].get_weights()[0], last)
+    model.layers[0].trainable = True
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    trained(model)
+    assert not np.array_equal(model.layers[0].get_weights()[0], before[0])
+
+
+def test_arrays_that_a_user_holds_are_not_overwritten():
+    model = model_of()
+    held = [variable.value for variable in model.variables]
+    copies = [np.array(value) for value in held]
+    trained(model)
+    for value, copy in zip(held, copies, strict=True):
+        np.testing.assert_array_equal(np.asarray(value), copy)
+
+
+def test_an_interrupt_leaves_the_last_complete_step():
+    model = model_of()
+    states = []
+
+    def stop(batch, logs):
+        states.append([np.array(weight) for weight in model.get_weights()])
+        if batch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(model, callbacks=xl.callbacks.LambdaCallback(on_train_batch_end=stop))
+    assert len(states) == 3
+    for mine, expected in zip(model.get_weights(), states[-1], strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    assert int(model.optimizer.iterations) == 3
+    trained(model)
+
+
+def test_an_interrupt_waits_until_the_state_is_stored():
+    seen = []
+
+    def interrupted():
+        with dispatch.uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            seen.append("stored")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert seen == ["stored"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_pure_form_of_a_trained_model_goes_through_jax():
+    model = model_of()
+    trained(model)
+    outputs, _ = model.apply(model.get_params(), X)
+    np.testing.assert_allclose(outputs, model.predict(X, verbose=0), rtol=1e-5)
+    gc.collect()
+    assert jax.tree.all(jax.tree.map(lambda leaf: not leaf.is_deleted(), model.get_params()))
+
+
+def test_nothing_is_compiled_twice():
+    model = model_of()
+    for _ in range(2):
+        trained(model, validation_data=(X, LABELS))
+        model.evaluate(X, LABELS, batch_size=8, verbose=0)
+        for rows in (3, 4, 9, 37):
+            model.predict(X[:rows], batch_size=8, verbose=0)
+    for program in model.fit_state.programs.values():
+        assert [run._cache_size() for run in program._many.values()] == [1]
+    assert model.__dict__["_predictor"]._run._cache_size() == 2

@@ -1,0 +1,3 @@
+"""Losses, by Keras's names."""
+
+from xlathe.runtime.training.losses import *  # noqa: F403

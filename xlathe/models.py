@@ -1,0 +1,5 @@
+"""Models, by Keras's names."""
+
+from xlathe.runtime.training.model import Model as Model
+from xlathe.runtime.training.model import Sequential as Sequential
+from xlathe.runtime.training.saving import load_model as load_model
