@@ -1,22 +1,126 @@
 """Layers, by Keras's names."""
 
-from xlathe.tracer.layers.activation import *  # noqa: F403
-from xlathe.tracer.layers.attention import *  # noqa: F403
-from xlathe.tracer.layers.cells import *  # noqa: F403
-from xlathe.tracer.layers.convolution import *  # noqa: F403
-from xlathe.tracer.layers.core import *  # noqa: F403
-from xlathe.tracer.layers.einsum import *  # noqa: F403
-from xlathe.tracer.layers.features import *  # noqa: F403
-from xlathe.tracer.layers.images import *  # noqa: F403
+from xlathe.tracer.layers.activation import ELU as ELU
+from xlathe.tracer.layers.activation import Activation as Activation
+from xlathe.tracer.layers.activation import LeakyReLU as LeakyReLU
+from xlathe.tracer.layers.activation import PReLU as PReLU
+from xlathe.tracer.layers.activation import ReLU as ReLU
+from xlathe.tracer.layers.activation import Softmax as Softmax
+from xlathe.tracer.layers.attention import AdditiveAttention as AdditiveAttention
+from xlathe.tracer.layers.attention import Attention as Attention
+from xlathe.tracer.layers.cells import GRUCell as GRUCell
+from xlathe.tracer.layers.cells import LSTMCell as LSTMCell
+from xlathe.tracer.layers.cells import SimpleRNNCell as SimpleRNNCell
+from xlathe.tracer.layers.cells import StackedRNNCells as StackedRNNCells
+from xlathe.tracer.layers.convolution import Conv1D as Conv1D
+from xlathe.tracer.layers.convolution import Conv2D as Conv2D
+from xlathe.tracer.layers.convolution import Conv3D as Conv3D
+from xlathe.tracer.layers.convolution import Convolution1D as Convolution1D
+from xlathe.tracer.layers.convolution import Convolution2D as Convolution2D
+from xlathe.tracer.layers.convolution import Convolution3D as Convolution3D
+from xlathe.tracer.layers.core import Dense as Dense
+from xlathe.tracer.layers.core import Embedding as Embedding
+from xlathe.tracer.layers.core import Identity as Identity
+from xlathe.tracer.layers.core import Input as Input
+from xlathe.tracer.layers.core import InputLayer as InputLayer
+from xlathe.tracer.layers.core import Lambda as Lambda
+from xlathe.tracer.layers.core import Masking as Masking
+from xlathe.tracer.layers.einsum import EinsumDense as EinsumDense
+from xlathe.tracer.layers.features import CategoryEncoding as CategoryEncoding
+from xlathe.tracer.layers.features import Discretization as Discretization
+from xlathe.tracer.layers.features import Normalization as Normalization
+from xlathe.tracer.layers.features import Rescaling as Rescaling
+from xlathe.tracer.layers.images import RandomCrop as RandomCrop
+from xlathe.tracer.layers.images import RandomFlip as RandomFlip
+from xlathe.tracer.layers.images import RandomRotation as RandomRotation
+from xlathe.tracer.layers.images import Resizing as Resizing
 from xlathe.tracer.layers.layer import Layer as Layer
-from xlathe.tracer.layers.merging import *  # noqa: F403
-from xlathe.tracer.layers.multi_head import *  # noqa: F403
-from xlathe.tracer.layers.normalization import *  # noqa: F403
-from xlathe.tracer.layers.pooling import *  # noqa: F403
-from xlathe.tracer.layers.recurrent import *  # noqa: F403
-from xlathe.tracer.layers.regularization import *  # noqa: F403
-from xlathe.tracer.layers.reshaping import *  # noqa: F403
-from xlathe.tracer.layers.separable import *  # noqa: F403
+from xlathe.tracer.layers.merging import Add as Add
+from xlathe.tracer.layers.merging import Average as Average
+from xlathe.tracer.layers.merging import Concatenate as Concatenate
+from xlathe.tracer.layers.merging import Dot as Dot
+from xlathe.tracer.layers.merging import Maximum as Maximum
+from xlathe.tracer.layers.merging import Minimum as Minimum
+from xlathe.tracer.layers.merging import Multiply as Multiply
+from xlathe.tracer.layers.merging import Subtract as Subtract
+from xlathe.tracer.layers.merging import add as add
+from xlathe.tracer.layers.merging import average as average
+from xlathe.tracer.layers.merging import concatenate as concatenate
+from xlathe.tracer.layers.merging import dot as dot
+from xlathe.tracer.layers.merging import maximum as maximum
+from xlathe.tracer.layers.merging import minimum as minimum
+from xlathe.tracer.layers.merging import multiply as multiply
+from xlathe.tracer.layers.merging import subtract as subtract
+from xlathe.tracer.layers.multi_head import GroupedQueryAttention as GroupedQueryAttention
+from xlathe.tracer.layers.multi_head import GroupQueryAttention as GroupQueryAttention
+from xlathe.tracer.layers.multi_head import MultiHeadAttention as MultiHeadAttention
+from xlathe.tracer.layers.normalization import BatchNormalization as BatchNormalization
+from xlathe.tracer.layers.normalization import GroupNormalization as GroupNormalization
+from xlathe.tracer.layers.normalization import LayerNormalization as LayerNormalization
+from xlathe.tracer.layers.normalization import RMSNormalization as RMSNormalization
+from xlathe.tracer.layers.normalization import UnitNormalization as UnitNormalization
+from xlathe.tracer.layers.pooling import AveragePooling1D as AveragePooling1D
+from xlathe.tracer.layers.pooling import AveragePooling2D as AveragePooling2D
+from xlathe.tracer.layers.pooling import AveragePooling3D as AveragePooling3D
+from xlathe.tracer.layers.pooling import AvgPool1D as AvgPool1D
+from xlathe.tracer.layers.pooling import AvgPool2D as AvgPool2D
+from xlathe.tracer.layers.pooling import AvgPool3D as AvgPool3D
+from xlathe.tracer.layers.pooling import GlobalAveragePooling1D as GlobalAveragePooling1D
+from xlathe.tracer.layers.pooling import GlobalAveragePooling2D as GlobalAveragePooling2D
+from xlathe.tracer.layers.pooling import GlobalAveragePooling3D as GlobalAveragePooling3D
+from xlathe.tracer.layers.pooling import GlobalAvgPool1D as GlobalAvgPool1D
+from xlathe.tracer.layers.pooling import GlobalAvgPool2D as GlobalAvgPool2D
+from xlathe.tracer.layers.pooling import GlobalAvgPool3D as GlobalAvgPool3D
+from xlathe.tracer.layers.pooling import GlobalMaxPool1D as GlobalMaxPool1D
+from xlathe.tracer.layers.pooling import GlobalMaxPool2D as GlobalMaxPool2D
+from xlathe.tracer.layers.pooling import GlobalMaxPool3D as GlobalMaxPool3D
+from xlathe.tracer.layers.pooling import GlobalMaxPooling1D as GlobalMaxPooling1D
+from xlathe.tracer.layers.pooling import GlobalMaxPooling2D as GlobalMaxPooling2D
+from xlathe.tracer.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
+from xlathe.tracer.layers.pooling import MaxPool1D as MaxPool1D
+from xlathe.tracer.layers.pooling import MaxPool2D as MaxPool2D
+from xlathe.tracer.layers.pooling import MaxPool3D as MaxPool3D
+from xlathe.tracer.layers.pooling import MaxPooling1D as MaxPooling1D
+from xlathe.tracer.layers.pooling import MaxPooling2D as MaxPooling2D
+from xlathe.tracer.layers.pooling import MaxPooling3D as MaxPooling3D
+from xlathe.tracer.layers.recurrent import GRU as GRU
+from xlathe.tracer.layers.recurrent import LSTM as LSTM
+from xlathe.tracer.layers.recurrent import RNN as RNN
+from xlathe.tracer.layers.recurrent import SimpleRNN as SimpleRNN
+from xlathe.tracer.layers.regularization import ActivityRegularization as ActivityRegularization
+from xlathe.tracer.layers.regularization import AlphaDropout as AlphaDropout
+from xlathe.tracer.layers.regularization import Dropout as Dropout
+from xlathe.tracer.layers.regularization import GaussianDropout as GaussianDropout
+from xlathe.tracer.layers.regularization import GaussianNoise as GaussianNoise
+from xlathe.tracer.layers.regularization import SpatialDropout1D as SpatialDropout1D
+from xlathe.tracer.layers.regularization import SpatialDropout2D as SpatialDropout2D
+from xlathe.tracer.layers.regularization import SpatialDropout3D as SpatialDropout3D
+from xlathe.tracer.layers.reshaping import Cropping1D as Cropping1D
+from xlathe.tracer.layers.reshaping import Cropping2D as Cropping2D
+from xlathe.tracer.layers.reshaping import Cropping3D as Cropping3D
+from xlathe.tracer.layers.reshaping import Flatten as Flatten
+from xlathe.tracer.layers.reshaping import Permute as Permute
+from xlathe.tracer.layers.reshaping import RepeatVector as RepeatVector
+from xlathe.tracer.layers.reshaping import Reshape as Reshape
+from xlathe.tracer.layers.reshaping import UpSampling1D as UpSampling1D
+from xlathe.tracer.layers.reshaping import UpSampling2D as UpSampling2D
+from xlathe.tracer.layers.reshaping import UpSampling3D as UpSampling3D
+from xlathe.tracer.layers.reshaping import ZeroPadding1D as ZeroPadding1D
+from xlathe.tracer.layers.reshaping import ZeroPadding2D as ZeroPadding2D
+from xlathe.tracer.layers.reshaping import ZeroPadding3D as ZeroPadding3D
+from xlathe.tracer.layers.separable import DepthwiseConv1D as DepthwiseConv1D
+from xlathe.tracer.layers.separable import DepthwiseConv2D as DepthwiseConv2D
+from xlathe.tracer.layers.separable import SeparableConv1D as SeparableConv1D
+from xlathe.tracer.layers.separable import SeparableConv2D as SeparableConv2D
+from xlathe.tracer.layers.separable import SeparableConvolution1D as SeparableConvolution1D
+from xlathe.tracer.layers.separable import SeparableConvolution2D as SeparableConvolution2D
 from xlathe.tracer.layers.specs import InputSpec as InputSpec
-from xlathe.tracer.layers.transposed import *  # noqa: F403
-from xlathe.tracer.layers.wrappers import *  # noqa: F403
+from xlathe.tracer.layers.transposed import Conv1DTranspose as Conv1DTranspose
+from xlathe.tracer.layers.transposed import Conv2DTranspose as Conv2DTranspose
+from xlathe.tracer.layers.transposed import Conv3DTranspose as Conv3DTranspose
+from xlathe.tracer.layers.transposed import Convolution1DTranspose as Convolution1DTranspose
+from xlathe.tracer.layers.transposed import Convolution2DTranspose as Convolution2DTranspose
+from xlathe.tracer.layers.transposed import Convolution3DTranspose as Convolution3DTranspose
+from xlathe.tracer.layers.wrappers import Bidirectional as Bidirectional
+from xlathe.tracer.layers.wrappers import TimeDistributed as TimeDistributed
+from xlathe.tracer.layers.wrappers import Wrapper as Wrapper

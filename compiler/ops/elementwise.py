@@ -198,8 +198,8 @@ def filled_scalar(item: Node) -> Node | None:
 
 _UNARY = (
     "abs acos acosh asin asinh atan atanh bessel_i0e bessel_i1e cbrt ceil clz cos cosh digamma "
-    "erf erf_inv erfc exp exp2 expm1 floor lgamma log log1p logistic population_count rsqrt sign "
-    "sin sinh sqrt square tan tanh is_finite conj real imag"
+    "erf erf_inv erfc exp exp2 expm1 floor lgamma log log1p log2 logistic population_count rsqrt "
+    "sign sin sinh sqrt square tan tanh is_finite conj real imag"
 ).split()
 _BINARY = (
     "atan2 complex igamma igammac nextafter pow rem shift_left shift_right_arithmetic "
@@ -216,7 +216,7 @@ ELEMENTWISE = frozenset(
         *_SYMBOLS,
         *_COMPARISONS.values(),
         *"max min div neg not and or xor integer_pow round stop_gradient".split(),
-        *"select_n clamp convert_element_type copy".split(),
+        *"select_n clamp convert_element_type copy one_minus_square reduce_precision".split(),
     ]
 )
 """The operations that act on each element by itself."""
@@ -251,6 +251,7 @@ def _register_all() -> None:
         Operation("xor", _infer_same, write=_infix("^", XOR, bools=True)),
         Operation("integer_pow", _infer_same, write=_write_integer_power),
         Operation("round", _infer_same),
+        Operation("one_minus_square", _infer_same),
         Operation("stop_gradient", _infer_same, write=_function("lax.stop_gradient")),
         Operation("select_n", _infer_select, write=_write_select),
         Operation("clamp", _infer_clamp),

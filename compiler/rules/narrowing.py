@@ -13,6 +13,7 @@ import numpy as np
 
 from xlathe.compiler.ir import Node, node
 from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
+from xlathe.compiler.ops.elementwise import ELEMENTWISE
 from xlathe.compiler.rules.narrowing_gathers import plan_gather
 from xlathe.compiler.rules.narrowing_products import (
     plan_convolution,
@@ -279,17 +280,8 @@ def _dynamic_slice(item: Node, view: View) -> Planned:
     return Plan(views, lambda inputs: inputs[0])
 
 
-_ELEMENTWISE = (
-    "abs acos acosh add and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz "
-    "complex conj convert_element_type copy cos cosh digamma div eq erf erf_inv erfc exp exp2 "
-    "expm1 floor ge gt igamma igammac imag integer_pow is_finite le lgamma log log1p logistic lt "
-    "max min mul ne neg nextafter not or population_count pow real reduce_precision rem round "
-    "rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt "
-    "square stop_gradient sub tan tanh xor"
-).split()
-
 _PLANNERS: dict[str, Planner] = {
-    **dict.fromkeys(_ELEMENTWISE, _elementwise),
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(
         "reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or argmax argmin".split(),
         _reduction,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xlathe.compiler.ir import Graph, Node
-from xlathe.compiler.ir.rewrite import rewrite, users
+from xlathe.compiler.ir.rewrite import Replacement, rewrite, users
 from xlathe.compiler.ops.build import broadcast_in_dim
 from xlathe.compiler.rules.views import Range, read
 
@@ -20,7 +20,7 @@ def opened(graph: Graph) -> Graph:
     readers = users(graph)
     chosen: set[Node] = set()
     for item in reversed(graph.nodes):
-        if item.operation != "split":
+        if item.operation != "split" or not isinstance(item.type, tuple):
             continue
         parts = readers[item]
         in_part = any(
@@ -30,10 +30,13 @@ def opened(graph: Graph) -> Graph:
             chosen.add(item)
     originals = iter([item for item in graph.nodes if item.operation != "get"])
 
-    def change(item: Node) -> tuple[Node, ...] | None:
+    def change(item: Node) -> Replacement:
         original = next(originals)
         if item.operation != "split" or not item.inputs[0].type.is_plain:
             return None
+        if not isinstance(item.type, tuple):
+            # A split into one part.
+            return item.inputs[0] if item.type is item.inputs[0].type else None
         return _repeated(item) or (_slices(item) if original in chosen else None)
 
     return rewrite(graph, change)

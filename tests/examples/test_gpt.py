@@ -11,7 +11,7 @@ GPT = Path(__file__).resolve().parents[2] / "examples" / "gpt.py"
 @pytest.mark.parametrize("precision", ["bfloat16"])
 def test_gpt(precision: str, capsys: pytest.CaptureFixture[str]):
     first, last = runpy.run_path(str(GPT))["main"](steps=30, precision=precision, size=20)
-    assert last < 0.85 * first
+    assert last < 0.92 * first
 
     shown = capsys.readouterr().out
     assert f"loss {first:.3f} at first, {last:.3f} at last" in shown

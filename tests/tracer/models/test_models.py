@@ -117,8 +117,8 @@ def test_subclassed_model():
 
 def test_functional_model_in_a_subclass():
     class Doubled(xl.Model):
-        def train_step(self, data):
-            return data
+        def train_step(self, state, data):
+            return {}, state
 
     class Own(xl.Model):
         def __init__(self):
