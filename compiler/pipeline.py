@@ -22,6 +22,7 @@ from xlathe.compiler.passes.batch_scans import BatchScans
 from xlathe.compiler.passes.cast_attention import CastAttention
 from xlathe.compiler.passes.choose_kernels import ChooseKernels
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
+from xlathe.compiler.passes.compare_indices import CompareIndices
 from xlathe.compiler.passes.drop_assumptions import DropAssumptions
 from xlathe.compiler.passes.find_promotions import FindPromotions
 from xlathe.compiler.passes.fold_constants import FoldConstants
@@ -208,6 +209,7 @@ def _loops(numerics: Numerics, target: Target) -> tuple[Step, ...]:
 
 def _last(target: Target) -> tuple[Step, ...]:
     return (
+        Step(CompareIndices(), "once nothing asks any more what is scattered where"),
         Step(FoldConstants(), "again: new forms hold more that is known", again=True),
         Step(Simplify(), "again, over what the new forms brought", again=True),
         Step(DropAssumptions(), "when no rule asks any more what the user said"),
