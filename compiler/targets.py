@@ -25,6 +25,8 @@ class Target:
         launch: seconds that starting one kernel costs.
         cores: processor cores, where it is a CPU: with many, small products keep few of them busy.
         kernels: the attention kernels that it has: `cudnn`, `splash` (Pallas).
+        small_scores: bytes of attention scores below which starting its kernel costs more than it
+            saves.
         large_scores: bytes of attention scores above which they are not all held at once, even
             where that costs time.
     """
@@ -36,6 +38,7 @@ class Target:
     launch: float
     cores: int = 2
     kernels: frozenset[str] = frozenset()
+    small_scores: int = 0
     large_scores: int = 1 << 30
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
@@ -44,7 +47,15 @@ class Target:
 
 
 CPU = Target("cpu", "cpu", flops=100e9, bandwidth=10e9, launch=1e-6)
-GPU = Target("gpu", "gpu", flops=40e12, bandwidth=2.5e12, launch=3e-6, kernels=frozenset(["cudnn"]))
+GPU = Target(
+    "gpu",
+    "gpu",
+    flops=40e12,
+    bandwidth=2.5e12,
+    launch=3e-6,
+    kernels=frozenset(["cudnn"]),
+    small_scores=1 << 25,
+)
 TPU = Target(
     "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["splash"])
 )

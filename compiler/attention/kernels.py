@@ -91,7 +91,7 @@ def may_pay(attention: Attention, target: Target, any_type: bool) -> bool:
         any_type: whether a later pass may change the element types.
     """
     sizes = sizes_of(attention)
-    if min(sizes.rows, sizes.columns) < _MIN_POSITIONS:
+    if _is_small(sizes, target):
         return False
     if sizes.score_bytes >= target.large_scores:
         return True
@@ -117,7 +117,7 @@ def choose_kernel(
     band = _band(attention.kept, sizes)
     if isinstance(band, Declined):
         return band
-    reason = _shared_reason(attention, sizes)
+    reason = _shared_reason(attention, sizes, target)
     if reason:
         return Declined(reason)
     beside = [item for item in trained if item not in attention.leaves[:3]]
@@ -146,11 +146,16 @@ def _band(kept: np.ndarray | None, sizes: Sizes) -> Band | Declined | None:
     )
 
 
-def _shared_reason(attention: Attention, sizes: Sizes) -> str:
+def _is_small(sizes: Sizes, target: Target) -> bool:
+    few = min(sizes.rows, sizes.columns) < _MIN_POSITIONS
+    return few or sizes.score_bytes < target.small_scores
+
+
+def _shared_reason(attention: Attention, sizes: Sizes, target: Target) -> str:
     types = {leaf.type.dtype for leaf in (attention.query, attention.key, attention.value)}
     if len(types) > 1:
         return f"its operands are {', '.join(sorted(map(str, types)))}, not of one type"
-    if min(sizes.rows, sizes.columns) < _MIN_POSITIONS:
+    if _is_small(sizes, target):
         return f"{sizes.rows} queries and {sizes.columns} keys are few: the plain form is as fast"
     return ""
 
