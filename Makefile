@@ -27,7 +27,7 @@ test-slow: setup
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(VENV)/bin/pytest -n $(WORKERS) -m slow
 
 test-latest: $(LATEST)/test.stamp
-	$(LATEST)/bin/pytest -n $(WORKERS)
+	$(LATEST)/bin/pytest -n $(WORKERS) -m "not slow"
 
 test-latest-fast: $(LATEST)/test.stamp
 	$(LATEST)/bin/pytest -n $(WORKERS) -m "not slow" \
