@@ -85,8 +85,8 @@ class _Placer:
         self.shadows = Shadows()
 
     def __call__(self, item: Node) -> Replacement:
-        if item.operation in ("split", "unstack") and item.inputs[0] in self.placed:
-            return self.parts(item)
+        if isinstance(item.type, tuple) and item.operation in ("split", "unstack"):
+            return self.parts(item) if item.inputs[0] in self.placed else None
         if isinstance(item.type, tuple) or not item.type.is_plain:
             return None
         found = recognised(item)

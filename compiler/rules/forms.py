@@ -14,6 +14,16 @@ def _squeeze(item: Node) -> Outcome:
     return reshape(item.inputs[0], item.type.shape) if item.type.is_plain else None
 
 
+def _one_part(item: Node) -> Outcome:
+    # The one part of a split has its type, and that of an unstacking has an axis less.
+    if isinstance(item.type, tuple) or not item.type.is_plain:
+        return None
+    source = item.inputs[0]
+    if item.operation == "unstack":
+        return reshape(source, item.type.shape)
+    return source if source.type is item.type else None
+
+
 def _square(item: Node) -> Outcome:
     return node("square", item.inputs, item.type) if item["y"] == 2 else None
 
@@ -63,6 +73,7 @@ def _dynamic_slice(item: Node) -> Outcome:
 
 FORMS = (
     Rule("squeeze", "squeeze(x) -> reshape(x)", ("squeeze",), _squeeze),
+    Rule("one part", "split(x, [n]) -> x", ("split", "unstack"), _one_part),
     Rule("second power", "x ** 2 -> square(x)", ("integer_pow",), _square),
     Rule("sum of cotangents", "add_any(x, y) -> x + y", ("add_any",), _add_any),
     Rule("scalar operand", "x * broadcast(s) -> x * s", tuple(sorted(BROADCASTING)), _scalar_side),

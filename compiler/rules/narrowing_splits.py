@@ -35,8 +35,7 @@ def opened(graph: Graph) -> Graph:
         if item.operation != "split" or not item.inputs[0].type.is_plain:
             return None
         if not isinstance(item.type, tuple):
-            # A split into one part.
-            return item.inputs[0] if item.type is item.inputs[0].type else None
+            return None
         return _repeated(item) or (_slices(item) if original in chosen else None)
 
     return rewrite(graph, change)

@@ -61,7 +61,15 @@ def test_table_is_complete(table: Table) -> None:
     assert table.absent() <= table.some_versions
 
 
-@pytest.mark.parametrize("operation", ENTRIES, ids=by_name)
+NAMES = [by_name(entry) for entry in ENTRIES]
+CALLS = [
+    pytest.param(entry, marks=[pytest.mark.slow] if name in NAMES[:place] else [])
+    for place, (entry, name) in enumerate(zip(ENTRIES, NAMES, strict=True))
+]
+"""The entries: the first call of each function by default, its others in the longer sweep."""
+
+
+@pytest.mark.parametrize("operation", CALLS, ids=by_name)
 def test_operation(operation: Operation) -> None:
     """The round trip, values, and gradients of one entry are those of plain `jax.jit`."""
     with precision(operation):

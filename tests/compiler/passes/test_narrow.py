@@ -371,14 +371,6 @@ def test_precision_of_products_is_kept():
     assert product["precision"] == (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
 
 
-def test_a_split_into_one_part_is_that_part():
-    function = lambda a: lax.split(a, (N,))[0] + 1  # noqa: E731
-    graph, after, _ = narrowed(function, A)
-    assert "split" in graph.operations
-    assert "split" not in after.operations
-    np.testing.assert_array_equal(xl.compile(function)(A), A + 1)
-
-
 def test_a_deep_graph_is_narrowed_in_linear_time():
     def function(a, b):
         y = a @ b

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xlathe.compiler.ir import Node, constant, make_type, node, parse
+from xlathe.compiler.ir import Node, Type, constant, make_type, node, parse
 from xlathe.compiler.ops import make
 from xlathe.compiler.ops.build import broadcast_in_dim, reshape
 
@@ -72,6 +72,10 @@ def cast(x: Node, dtype: str, weak: bool = False) -> Node:
 
 def weak_cast(x: Node) -> Node:
     return cast(x, x.type.dtype.name, True)
+
+
+def parted(x: Node, type_: Type, sizes: tuple[int, ...]) -> Node:
+    return node("split", (x,), type_, {"sizes": sizes, "axis": 0})
 
 
 def power(x: Node, y: int) -> Node:
@@ -363,6 +367,14 @@ FORM_CASES = [
     fires("squeeze", "f32[3, 1]", lambda x: squeeze(x, 1), lambda x: reshape(x, (3,))),
     fires("squeeze", "f32[1, 3, 1]", lambda x: squeeze(x, -1, 0), lambda x: reshape(x, (3,))),
     leaves("squeeze", "key.fry[1]", lambda x: squeeze(x, 0)),
+    fires("one part", "f32[3]", lambda x: parted(x, x.type, sizes=(3,)), lambda x: x),
+    fires(
+        "one part",
+        "f32[1, 3]",
+        lambda x: node("unstack", (x,), x.type.with_shape((3,)), {"axis": 0}),
+        lambda x: reshape(x, (3,)),
+    ),
+    leaves("one part", "key.fry[1]", lambda x: parted(x, x.type, sizes=(1,))),
     fires("second power", "f32[9]", lambda x: power(x, 2), lambda x: make("square", x)),
     fires("second power", "i32[9]", lambda x: power(x, 2), lambda x: make("square", x)),
     leaves("second power", "f32[9]", lambda x: power(x, 3)),
