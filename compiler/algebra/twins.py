@@ -11,7 +11,7 @@ from xlathe.compiler.algebra.read import known_number
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, constant
 from xlathe.compiler.ir.rewrite import substitute
-from xlathe.compiler.ops.build import make, multiply
+from xlathe.compiler.ops.build import make, multiply, transposed
 from xlathe.compiler.ops.contractions import dot_flops
 from xlathe.compiler.rules import Rewrite, log_rewrite
 from xlathe.compiler.targets import Target
@@ -88,7 +88,7 @@ def _turned(source: Node, like: Node) -> Node:
     first = source.inputs[0].type.rank - batch - len(source["dimension_numbers"][0][0])
     rank = source.type.rank
     order = (*range(batch), *range(batch + first, rank), *range(batch, batch + first))
-    return source if order == tuple(range(rank)) else make("transpose", source, permutation=order)
+    return transposed(source, order)
 
 
 def _times(item: Node, scale: float) -> Node | None:

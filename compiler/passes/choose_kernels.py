@@ -11,13 +11,14 @@ from xlathe.compiler.attention.read import Attention, products_of, read_attentio
 from xlathe.compiler.attention.softmax import softmax_of
 from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.ir import Graph, Node, parameter
-from xlathe.compiler.ir.rewrite import Replacement, map_subgraphs, rewrite, splice, users
+from xlathe.compiler.ir.rewrite import Replacement, rewrite, splice, users
 from xlathe.compiler.ops.build import make
-from xlathe.compiler.passes.everywhere import holds
+from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Declined, Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target
 
 RULE = "attention"
+_ATTENTION = frozenset(["attention", "attention_grad"])
 _WRITTEN = {
     "cudnn": "jax.nn.dot_product_attention by cuDNN",
     "splash": "Pallas's splash attention",
@@ -37,42 +38,32 @@ class ChooseKernels:
 
     def __call__(self, graph: Graph) -> Graph:
         """Choose kernels in the graph and the graphs nested in it."""
-        if not holds(graph, "attention") and not holds(graph, "attention_grad"):
+        return nested_first(graph, self.chosen)
+
+    def chosen(self, graph: Graph) -> Graph:
+        """The graph with kernels in the place of its own attentions."""
+        if graph.operations.isdisjoint(_ATTENTION):
             return graph
-        return _Chooser(self.target).graph(graph)
+        # All attentions of one form are computed alike; what one of them trains, all may.
+        trained: dict[Graph, set[int]] = {}
+        for item in graph.nodes:
+            if item.operation == "attention_grad":
+                trained.setdefault(item["forward"], set()).update(item["wanted"])
+        choices: dict[Graph, _Choice] = {}
 
+        def choice(body: Graph) -> _Choice:
+            if body not in choices:
+                choices[body] = _choose(body, trained.get(body, set()), self.target)
+            return choices[body]
 
-class _Chooser:
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.done: dict[Graph, Graph] = {}
+        def change(item: Node) -> Replacement:
+            if item.operation == "attention":
+                return _forward(item, choice(item["body"]))
+            if item.operation == "attention_grad":
+                return _backward(item, choice(item["forward"]))
+            return None
 
-    def graph(self, graph: Graph) -> Graph:
-        if graph not in self.done:
-            # All attentions of one form are computed alike; what one of them trains, all may.
-            trained: dict[Graph, set[int]] = {}
-            for item in graph.nodes:
-                if item.operation == "attention_grad":
-                    trained.setdefault(item["forward"], set()).update(item["wanted"])
-            chosen: dict[Graph, _Choice] = {}
-
-            def choice(body: Graph) -> _Choice:
-                if body not in chosen:
-                    chosen[body] = _choose(body, trained.get(body, set()), self.target)
-                return chosen[body]
-
-            def change(item: Node) -> Replacement:
-                if item.operation == "attention":
-                    return _forward(item, choice(item["body"]))
-                if item.operation == "attention_grad":
-                    return _backward(item, choice(item["forward"]))
-                if not item.holds_graphs:
-                    return None
-                new = map_subgraphs(item, self.graph)
-                return None if new is item else new
-
-            self.done[graph] = rewrite(graph, change)
-        return self.done[graph]
+        return rewrite(graph, change)
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,9 @@ from xlathe.runtime.training.loss_functions import (
     squared_hinge,
     tversky,
 )
-from xlathe.runtime.training.names import find, snake_case
+from xlathe.runtime.training.names import resolve
 from xlathe.runtime.training.reduction import check_reduction, reduce_weighted
+from xlathe.tracer.layers.naming import snake_case
 
 Array = jax.Array
 
@@ -530,17 +531,8 @@ def get(identifier: Any) -> Any:
     Raises:
         ValueError: the name is not known; the message names the nearest.
     """
-    if identifier is None:
-        return None
-    found = find("loss", identifier, NAMED) if isinstance(identifier, str) else identifier
-    if isinstance(found, type):
-        found = found()
-    if not callable(found):
-        raise ValueError(
-            f"Could not interpret loss identifier: {identifier!r}. Expected a name, a "
-            "losses.Loss, or a function of y_true and y_pred."
-        )
-    return found
+    expected = "a losses.Loss, or a function of y_true and y_pred"
+    return resolve("loss", identifier, NAMED, expected)
 
 
 def as_loss(identifier: Any) -> Loss:

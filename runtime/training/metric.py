@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xlathe.runtime.training.names import snake_case
+from xlathe.tracer.layers.naming import snake_case
 from xlathe.tracer.layers.scope import StatelessScope
 from xlathe.tracer.layers.variable import Variable
 

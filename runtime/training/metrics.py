@@ -71,7 +71,7 @@ from xlathe.runtime.training.mean_metrics import (
     top_k_categorical_accuracy,
 )
 from xlathe.runtime.training.metric import Metric
-from xlathe.runtime.training.names import find, snake_case
+from xlathe.runtime.training.names import resolve
 from xlathe.runtime.training.score_metrics import (
     BinaryIoU,
     F1Score,
@@ -82,6 +82,7 @@ from xlathe.runtime.training.score_metrics import (
     OneHotMeanIoU,
     R2Score,
 )
+from xlathe.tracer.layers.naming import snake_case
 
 __all__ = [
     "AUC",
@@ -188,14 +189,5 @@ def get(identifier: Any) -> Any:
     Raises:
         ValueError: the name is not known; the message names the nearest.
     """
-    if identifier is None:
-        return None
-    found = find("metric", identifier, NAMED) if isinstance(identifier, str) else identifier
-    if isinstance(found, type):
-        found = found()
-    if not callable(found):
-        raise ValueError(
-            f"Could not interpret metric identifier: {identifier!r}. Expected a name, a "
-            "metrics.Metric, or a function of y_true and y_pred."
-        )
-    return found
+    expected = "a metrics.Metric, or a function of y_true and y_pred"
+    return resolve("metric", identifier, NAMED, expected)

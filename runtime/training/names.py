@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-
-def snake_case(name: str) -> str:
-    """Return a class's name as Keras derives default names from it: `MyLoss` is `my_loss`."""
-    parts = re.sub(r"\W+", "", name)
-    parts = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", parts)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", parts).lower()
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -42,6 +34,33 @@ def find(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     if name in table:
         return table[name]
     raise ValueError(f"There is no {kind} of the name {name!r}. {suggest(name, table)}")
+
+
+def resolve(kind: str, identifier: Any, table: Mapping[str, Any], expected: str) -> Any:
+    """Return what a user means by a name, a class, an object or a function; None for None.
+
+    Args:
+        kind: what is looked for, as it is called in the message: `"loss"`.
+        identifier: what the user gave.
+        table: what there is, by name.
+        expected: what else than a name would have done, as the message says it.
+
+    Returns:
+        The object or function; of a class, one made without arguments.
+
+    Raises:
+        ValueError: the name is not known, or it is nothing that can be called.
+    """
+    if identifier is None:
+        return None
+    found = find(kind, identifier, table) if isinstance(identifier, str) else identifier
+    if isinstance(found, type):
+        found = found()
+    if not callable(found):
+        raise ValueError(
+            f"Could not interpret {kind} identifier: {identifier!r}. Expected a name, {expected}."
+        )
+    return found
 
 
 def check_keys(what: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from xlathe.runtime.training.names import snake_case
+from xlathe.tracer.layers.naming import snake_case
 from xlathe.tracer.layers.variable import Variable
 
 Array = jax.Array

@@ -13,8 +13,9 @@ from xlathe.runtime.training import metrics as metrics_module
 from xlathe.runtime.training.losses import Loss
 from xlathe.runtime.training.mean_metrics import Mean, MeanMetricWrapper
 from xlathe.runtime.training.metric import Metric
-from xlathe.runtime.training.names import check_keys, snake_case
+from xlathe.runtime.training.names import check_keys
 from xlathe.runtime.training.reduction import weights_of_mask
+from xlathe.tracer.layers.naming import snake_case
 from xlathe.tracer.layers.scope import get_mask, set_mask
 
 Array = jax.Array
