@@ -12,8 +12,12 @@ import pytest
 
 import xlathe as xl
 
-# Keras's variables don't know the argument `copy` of NumPy 2's protocol.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    # Keras's variables don't know the argument `copy` of NumPy 2's protocol.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # Keras asks JAX for the shape of int64 labels, of which JAX 0.12 warns without x64.
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
+]
 
 keras: Any = importlib.import_module("keras")
 random = np.random.default_rng(0)
