@@ -10,9 +10,9 @@ import numpy as np
 
 from xlathe.runtime.program import compile as compile_program
 from xlathe.runtime.training import steps
-from xlathe.runtime.training.callback import CallbackList, as_python
-from xlathe.runtime.training.callbacks import ProgbarLogger
-from xlathe.runtime.training.data import ArrayData, Batch, as_arrays, make_data
+from xlathe.runtime.training.callbacks.callback import CallbackList, as_python
+from xlathe.runtime.training.callbacks.catalogue import ProgbarLogger
+from xlathe.runtime.training.data.sources import ArrayData, Batch, as_arrays, make_data
 from xlathe.runtime.training.dispatch import Program, States, pad_rows, uninterrupted
 from xlathe.runtime.training.preparation import build, check_values, prepare, works_by_row
 from xlathe.runtime.training.running import Runner

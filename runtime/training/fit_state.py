@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xlathe.runtime.training.dispatch import Program, States
-from xlathe.runtime.training.mean_metrics import Mean
+from xlathe.runtime.training.metrics.means import Mean
 from xlathe.runtime.training.outputs import OutputLosses, OutputMetrics
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from xlathe.runtime.training import steps
-from xlathe.runtime.training.callback import CallbackList, as_python
-from xlathe.runtime.training.callbacks import BackupAndRestore, History, ProgbarLogger
-from xlathe.runtime.training.data import Batch, make_data, split_arrays, unpack
+from xlathe.runtime.training.callbacks.callback import CallbackList, as_python
+from xlathe.runtime.training.callbacks.catalogue import BackupAndRestore, History, ProgbarLogger
+from xlathe.runtime.training.data.sources import Batch, make_data, split_arrays, unpack
 from xlathe.runtime.training.dispatch import Program, States, uninterrupted
 from xlathe.runtime.training.evaluation import Evaluator
 from xlathe.runtime.training.preparation import check_values, prepare

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xlathe.runtime.training import losses as losses_module
-from xlathe.runtime.training import metrics as metrics_module
-from xlathe.runtime.training.losses import Loss
-from xlathe.runtime.training.mean_metrics import Mean, MeanMetricWrapper
-from xlathe.runtime.training.metric import Metric
+from xlathe.runtime.training.losses import catalogue as losses_module
+from xlathe.runtime.training.losses.catalogue import Loss
+from xlathe.runtime.training.losses.reduction import weights_of_mask
+from xlathe.runtime.training.metrics import catalogue as metrics_module
+from xlathe.runtime.training.metrics.means import Mean, MeanMetricWrapper
+from xlathe.runtime.training.metrics.metric import Metric
 from xlathe.runtime.training.names import check_keys
-from xlathe.runtime.training.reduction import weights_of_mask
 from xlathe.tracer.layers.naming import snake_case
 from xlathe.tracer.layers.scope import get_mask, set_mask
 

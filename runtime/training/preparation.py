@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xlathe.runtime.training.data import ArrayData, Batch, leaves
+from xlathe.runtime.training.data.sources import ArrayData, Batch, leaves
 from xlathe.runtime.training.dispatch import loops_well
-from xlathe.runtime.training.loss_functions import sparse_categorical_crossentropy
-from xlathe.runtime.training.losses import LossFunctionWrapper
+from xlathe.runtime.training.losses.catalogue import LossFunctionWrapper
+from xlathe.runtime.training.losses.functions import sparse_categorical_crossentropy
 from xlathe.runtime.training.outputs import flatten
 from xlathe.tracer.layers import scope
 from xlathe.tracer.layers.core import Lambda

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from xlathe.runtime.training.data import ArrayData, Batch, StreamData
+from xlathe.runtime.training.data.sources import ArrayData, Batch, StreamData
 from xlathe.runtime.training.dispatch import (
     Program,
     States,

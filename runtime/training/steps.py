@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xlathe.runtime.training.data import rows_of, unpack
+from xlathe.runtime.training.data.sources import rows_of, unpack
 from xlathe.runtime.training.outputs import carry_mask
 from xlathe.tracer.layers.scope import StatelessScope, get_mask
 

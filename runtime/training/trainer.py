@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from xlathe.runtime.options import split_options
-from xlathe.runtime.training import optimizers as optimizers_module
 from xlathe.runtime.training import steps
-from xlathe.runtime.training.callbacks import History
-from xlathe.runtime.training.data import Batch, as_arrays, weights_of_classes
+from xlathe.runtime.training.callbacks.catalogue import History
+from xlathe.runtime.training.data.sources import Batch, as_arrays, weights_of_classes
 from xlathe.runtime.training.evaluation import evaluate, predict, predict_batch, test_one
 from xlathe.runtime.training.fit_state import FitState
 from xlathe.runtime.training.fitting import fit, train_one
-from xlathe.runtime.training.metric import Metric
+from xlathe.runtime.training.metrics.metric import Metric
+from xlathe.runtime.training.optimizers import catalogue as optimizers_module
 from xlathe.runtime.training.outputs import OutputLosses, OutputMetrics
 from xlathe.runtime.training.saving import load_weights, save_model, save_weights
 from xlathe.tracer.layers.variable import Variable

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from xlathe.runtime.training import losses
+from xlathe.runtime.training.losses import catalogue as losses
 
 keras: Any = importlib.import_module("keras")
 random = np.random.default_rng(0)

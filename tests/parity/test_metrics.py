@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from xlathe.runtime.training import metrics
+from xlathe.runtime.training.metrics import catalogue as metrics
 
 keras: Any = importlib.import_module("keras")
 random = np.random.default_rng(1)

@@ -9,7 +9,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 import numpy as np
 import pytest
 
-from xlathe.runtime.training import optimizers
+from xlathe.runtime.training.optimizers import catalogue as optimizers
 from xlathe.tracer.layers.variable import Variable
 
 keras: Any = importlib.import_module("keras")

@@ -1,19 +1,19 @@
 """Optimizers, by Keras's names."""
 
 from xlathe.optimizers import schedules as schedules
-from xlathe.runtime.training.optimizers import SGD as SGD
-from xlathe.runtime.training.optimizers import Adadelta as Adadelta
-from xlathe.runtime.training.optimizers import Adafactor as Adafactor
-from xlathe.runtime.training.optimizers import Adagrad as Adagrad
-from xlathe.runtime.training.optimizers import Adam as Adam
-from xlathe.runtime.training.optimizers import Adamax as Adamax
-from xlathe.runtime.training.optimizers import AdamW as AdamW
-from xlathe.runtime.training.optimizers import Ftrl as Ftrl
-from xlathe.runtime.training.optimizers import Lamb as Lamb
-from xlathe.runtime.training.optimizers import Lion as Lion
-from xlathe.runtime.training.optimizers import LossScaleOptimizer as LossScaleOptimizer
-from xlathe.runtime.training.optimizers import Nadam as Nadam
-from xlathe.runtime.training.optimizers import Optax as Optax
-from xlathe.runtime.training.optimizers import Optimizer as Optimizer
-from xlathe.runtime.training.optimizers import RMSprop as RMSprop
-from xlathe.runtime.training.optimizers import get as get
+from xlathe.runtime.training.optimizers.catalogue import SGD as SGD
+from xlathe.runtime.training.optimizers.catalogue import Adadelta as Adadelta
+from xlathe.runtime.training.optimizers.catalogue import Adafactor as Adafactor
+from xlathe.runtime.training.optimizers.catalogue import Adagrad as Adagrad
+from xlathe.runtime.training.optimizers.catalogue import Adam as Adam
+from xlathe.runtime.training.optimizers.catalogue import Adamax as Adamax
+from xlathe.runtime.training.optimizers.catalogue import AdamW as AdamW
+from xlathe.runtime.training.optimizers.catalogue import Ftrl as Ftrl
+from xlathe.runtime.training.optimizers.catalogue import Lamb as Lamb
+from xlathe.runtime.training.optimizers.catalogue import Lion as Lion
+from xlathe.runtime.training.optimizers.catalogue import LossScaleOptimizer as LossScaleOptimizer
+from xlathe.runtime.training.optimizers.catalogue import Nadam as Nadam
+from xlathe.runtime.training.optimizers.catalogue import Optax as Optax
+from xlathe.runtime.training.optimizers.catalogue import Optimizer as Optimizer
+from xlathe.runtime.training.optimizers.catalogue import RMSprop as RMSprop
+from xlathe.runtime.training.optimizers.catalogue import get as get

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xlathe.runtime.training import loss_functions as functions
-from xlathe.runtime.training.loss_functions import (
+from xlathe.runtime.training.losses import functions
+from xlathe.runtime.training.losses.functions import (
     binary_crossentropy,
     binary_focal_crossentropy,
     categorical_crossentropy,
@@ -34,8 +34,8 @@ from xlathe.runtime.training.loss_functions import (
     squared_hinge,
     tversky,
 )
+from xlathe.runtime.training.losses.reduction import check_reduction, reduce_weighted
 from xlathe.runtime.training.names import resolve
-from xlathe.runtime.training.reduction import check_reduction, reduce_weighted
 from xlathe.tracer.layers.naming import snake_case
 
 Array = jax.Array

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xlathe.runtime.training.metric import AdditiveMetric
-from xlathe.runtime.training.reduction import EPSILON, divide_no_nan, same_rank
+from xlathe.runtime.training.losses.reduction import EPSILON, divide_no_nan, same_rank
+from xlathe.runtime.training.metrics.metric import AdditiveMetric
 
 Array = jax.Array
 _BELOW_ALL = -1e10

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from xlathe.runtime.training.callback import Callback, Logs
+from xlathe.runtime.training.callbacks.callback import Callback, Logs
 
 
 class MonitorCallback(Callback):

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from xlathe.runtime.training.archive import read_archive, write_archive
-from xlathe.runtime.training.callback import Callback, Logs
-from xlathe.runtime.training.monitors import MonitorCallback
+from xlathe.runtime.training.callbacks.callback import Callback, Logs
+from xlathe.runtime.training.callbacks.monitors import MonitorCallback
 
 
 class _Saving:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from xlathe.runtime.training.dataset import PyDataset, items_of
+from xlathe.runtime.training.data.dataset import PyDataset, items_of
 
 Tree = Any
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from xlathe.runtime.training.callback import Callback as Callback
-from xlathe.runtime.training.callback import CallbackList as CallbackList
-from xlathe.runtime.training.callback import LambdaCallback as LambdaCallback
-from xlathe.runtime.training.callback import Logs
-from xlathe.runtime.training.checkpoints import BackupAndRestore as BackupAndRestore
-from xlathe.runtime.training.checkpoints import ModelCheckpoint as ModelCheckpoint
-from xlathe.runtime.training.monitors import EarlyStopping as EarlyStopping
-from xlathe.runtime.training.monitors import ReduceLROnPlateau as ReduceLROnPlateau
-from xlathe.runtime.training.progress import Progbar
+from xlathe.runtime.training.callbacks.callback import Callback as Callback
+from xlathe.runtime.training.callbacks.callback import CallbackList as CallbackList
+from xlathe.runtime.training.callbacks.callback import LambdaCallback as LambdaCallback
+from xlathe.runtime.training.callbacks.callback import Logs
+from xlathe.runtime.training.callbacks.checkpoints import BackupAndRestore as BackupAndRestore
+from xlathe.runtime.training.callbacks.checkpoints import ModelCheckpoint as ModelCheckpoint
+from xlathe.runtime.training.callbacks.monitors import EarlyStopping as EarlyStopping
+from xlathe.runtime.training.callbacks.monitors import ReduceLROnPlateau as ReduceLROnPlateau
+from xlathe.runtime.training.callbacks.progress import Progbar
 
 
 class History(Callback):

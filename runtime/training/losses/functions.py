@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from xlathe.runtime.training.reduction import EPSILON, same_rank
+from xlathe.runtime.training.losses.reduction import EPSILON, same_rank
 
 Array = jax.Array
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xlathe.runtime.training.optimizer import Optimizer, OptimizerState
+from xlathe.runtime.training.optimizers.optimizer import Optimizer, OptimizerState
 
 Array = jax.Array
 

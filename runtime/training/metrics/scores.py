@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xlathe.runtime.training.metric import AdditiveMetric
-from xlathe.runtime.training.reduction import EPSILON, same_rank
+from xlathe.runtime.training.losses.reduction import EPSILON, same_rank
+from xlathe.runtime.training.metrics.metric import AdditiveMetric
 
 Array = jax.Array
 

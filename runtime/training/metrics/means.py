@@ -8,9 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xlathe.runtime.training import loss_functions as losses
-from xlathe.runtime.training.metric import AdditiveMetric
-from xlathe.runtime.training.reduction import EPSILON, divide_no_nan, same_rank, weights_of_mask
+from xlathe.runtime.training.losses import functions as losses
+from xlathe.runtime.training.losses.reduction import (
+    EPSILON,
+    divide_no_nan,
+    same_rank,
+    weights_of_mask,
+)
+from xlathe.runtime.training.metrics.metric import AdditiveMetric
 from xlathe.tracer.layers.scope import get_mask
 
 Array = jax.Array

@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from xlathe.runtime.training import schedules as schedules
-from xlathe.runtime.training.loss_scaling import LossScaleOptimizer as LossScaleOptimizer
 from xlathe.runtime.training.names import find
-from xlathe.runtime.training.optimizer import Optimizer as Optimizer
-from xlathe.runtime.training.optimizer import OptimizerState as OptimizerState
+from xlathe.runtime.training.optimizers.loss_scaling import LossScaleOptimizer as LossScaleOptimizer
+from xlathe.runtime.training.optimizers.optimizer import Optimizer as Optimizer
+from xlathe.runtime.training.optimizers.optimizer import OptimizerState as OptimizerState
 
 Array = jax.Array
 Slots = dict[str, Array]

@@ -4,21 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xlathe.runtime.training import confusion_metrics, mean_metrics, score_metrics
-from xlathe.runtime.training.confusion_metrics import (
-    AUC,
-    FalseNegatives,
-    FalsePositives,
-    Precision,
-    PrecisionAtRecall,
-    Recall,
-    RecallAtPrecision,
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
-    TrueNegatives,
-    TruePositives,
-)
-from xlathe.runtime.training.loss_functions import (
+from xlathe.runtime.training.losses.functions import (
     binary_crossentropy,
     categorical_crossentropy,
     categorical_hinge,
@@ -34,7 +20,23 @@ from xlathe.runtime.training.loss_functions import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
-from xlathe.runtime.training.mean_metrics import (
+from xlathe.runtime.training.metrics import confusion as confusion_metrics
+from xlathe.runtime.training.metrics import means as mean_metrics
+from xlathe.runtime.training.metrics import scores as score_metrics
+from xlathe.runtime.training.metrics.confusion import (
+    AUC,
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+from xlathe.runtime.training.metrics.means import (
     Accuracy,
     BinaryAccuracy,
     BinaryCrossentropy,
@@ -70,9 +72,8 @@ from xlathe.runtime.training.mean_metrics import (
     sparse_top_k_categorical_accuracy,
     top_k_categorical_accuracy,
 )
-from xlathe.runtime.training.metric import Metric
-from xlathe.runtime.training.names import resolve
-from xlathe.runtime.training.score_metrics import (
+from xlathe.runtime.training.metrics.metric import Metric
+from xlathe.runtime.training.metrics.scores import (
     BinaryIoU,
     F1Score,
     FBetaScore,
@@ -82,6 +83,7 @@ from xlathe.runtime.training.score_metrics import (
     OneHotMeanIoU,
     R2Score,
 )
+from xlathe.runtime.training.names import resolve
 from xlathe.tracer.layers.naming import snake_case
 
 __all__ = [

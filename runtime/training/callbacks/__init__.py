@@ -1,0 +1,1 @@
+"""Callbacks by Keras's names: what training calls as it goes."""

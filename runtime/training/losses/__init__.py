@@ -1,0 +1,1 @@
+"""Losses by Keras's names, as functions and as objects."""
