@@ -62,14 +62,14 @@ class Writer:
         wanted = tuple(dict.fromkeys(i for i in term.output if term.sizes[i] != 1))
         steps = pairs([indices for _, indices in arrays], wanted, term.sizes)
         scaled = _smallest([i for _, i in arrays], steps, wanted, term.sizes)
+        orders = _orders([i for _, i in arrays], steps, wanted)
         for number, (first, second) in enumerate(steps):
             if scale is not None and scaled is not None and scaled[0] == number:
                 item, indices = arrays[scaled[1]]
                 arrays[scaled[1]], scale = (self._multiply(item, scale), indices), None
             rest = [i for place, (_, i) in enumerate(arrays) if place not in (first, second)]
             needed = {*wanted, *(index for indices in rest for index in indices)}
-            target = wanted if number == len(steps) - 1 else ()
-            joined = self._pair(arrays[first], arrays[second], needed, target, term.sizes)
+            joined = self._pair(arrays[first], arrays[second], needed, orders[number], term)
             arrays = [a for place, a in enumerate(arrays) if place not in (first, second)]
             arrays.append(joined)
         if not arrays:
@@ -183,7 +183,7 @@ class Writer:
         right: tuple[Node, tuple[Index, ...]],
         needed: set[Index],
         target: tuple[Index, ...],
-        sizes: tuple[int, ...],
+        term: Product,
     ) -> tuple[Node, tuple[Index, ...]]:
         """Multiply two arrays and sum over the indices that nothing else needs."""
         left, right = self._ordered(left, right, needed, target)
@@ -210,10 +210,11 @@ class Writer:
             indices = (*batch, *a_free, *b_free)
         else:
             found = {*batch, *a_free, *b_free}
-            # The kept indices stand in the order wanted, the summed ones last.
-            kept = target if set(target) == found else (*batch, *a_free, *b_free)
+            # The output's indices stand in the order wanted, the summed ones last.
+            last = found <= {*term.output}
+            kept = target if last and set(target) == found else (*batch, *a_free, *b_free)
             every = _least_turned((*kept, *summed), a_indices, b_indices) if summed else kept
-            spread = [self._spread(*array, every, sizes) for array in (left, right)]
+            spread = [self._spread(*array, every, term.sizes) for array in (left, right)]
             item = multiply(*spread)
             if summed:
                 axes = _axes(summed, every)
@@ -342,6 +343,45 @@ def pairs(
     if len(inputs) == 2:
         return ((0, 1),)
     return _path(tuple(inputs), output, sizes)
+
+
+def _orders(
+    inputs: Sequence[tuple[Index, ...]],
+    steps: Sequence[tuple[int, int]],
+    output: tuple[Index, ...],
+) -> list[tuple[Index, ...]]:
+    """The order of indices in which each step's product is best laid out for what reads it.
+
+    The last product is laid out as the output. An intermediate one is read by rows if it comes
+    first in the product that reads it, `x @ w`, and by columns if it comes second; elementwise
+    products are laid out alike.
+    """
+    arrays = list(enumerate(inputs))
+    joins: list[tuple[tuple[int, tuple[Index, ...]], ...]] = []
+    for first, second in steps:
+        pair = (arrays[first], arrays[second])
+        arrays = [array for place, array in enumerate(arrays) if place not in (first, second)]
+        needed = {*output, *(index for _, indices in arrays for index in indices)}
+        joined = dict.fromkeys((*pair[0][1], *pair[1][1]))
+        arrays.append((len(inputs) + len(joins), tuple(i for i in joined if i in needed)))
+        joins.append(pair)
+    orders: dict[int, tuple[Index, ...]] = {len(inputs) + len(steps) - 1: output}
+    for number in reversed(range(len(steps))):
+        result = orders[len(inputs) + number]
+        (left, left_indices), (right, right_indices) = joins[number]
+        shared = [index for index in left_indices if index in right_indices]
+        batch = [index for index in result if index in shared]
+        summed = [index for index in shared if index not in result]
+        free = [index for index in result if index not in shared]
+        for array, indices in ((left, left_indices), (right, right_indices)):
+            own = [index for index in free if index in indices]
+            if not summed:
+                orders[array] = tuple(index for index in result if index in indices)
+            elif free and free[0] not in indices:
+                orders[array] = (*batch, *summed, *own)
+            else:
+                orders[array] = (*batch, *own, *summed)
+    return [orders[len(inputs) + number] for number in range(len(steps))]
 
 
 def _smallest(

@@ -66,11 +66,11 @@ CHOSEN: dict[str, tuple[Callable[..., Any], str]] = {
     "number between": (lambda A, B, v: (A * 3.0) @ (B @ v), "A @ (B @ v) * 3"),
     "batched chain": (
         lambda W, A, X: jnp.einsum("bij,bj->bi", W @ A, X),
-        "einsum('abc,ca->ab', W, A @ X.T)",
+        "einsum('abc,ac->ab', W, X @ A.T)",
     ),
     "vmapped chain": (
         lambda A, B, X: jax.vmap(lambda v: (A @ B) @ v)(X),
-        "(B @ X.T).T @ A.T",
+        "X @ B.T @ A.T",
     ),
     "common left factor": (lambda A, B, C: A @ B + A @ C, "A @ (B + C)"),
     "common right factor": (lambda A, B, C: A @ B - C @ B, "(A - C) @ B"),
