@@ -28,6 +28,7 @@ from xlathe.compiler.passes.find_promotions import FindPromotions
 from xlathe.compiler.passes.fold_constants import FoldConstants
 from xlathe.compiler.passes.hoist_invariants import HoistInvariants
 from xlathe.compiler.passes.inline_calls import InlineCalls
+from xlathe.compiler.passes.merge_factors import MergeFactors
 from xlathe.compiler.passes.narrow import Narrow
 from xlathe.compiler.passes.normalise import Normalise
 from xlathe.compiler.passes.pack_carries import PackCarries
@@ -133,6 +134,7 @@ def _kernels(target: Target, derive: Derive | None, precision: Policy | None) ->
 
 def _structure(finite: bool, target: Target) -> tuple[Step, ...]:
     return (
+        Step(MergeFactors(), "before equal systems are looked for: those scaled and scaled back"),
         Step(SpreadAssumptions(finite), "before rules ask: loops and branches know it, too"),
         Step(
             SolveSystems(finite, target, products=False),

@@ -1,6 +1,7 @@
 """Rewrite rules, one family a file."""
 
 from xlathe.compiler.rules.arithmetic import ARITHMETIC as ARITHMETIC
+from xlathe.compiler.rules.factors import FACTORS as FACTORS
 from xlathe.compiler.rules.forms import FORMS as FORMS
 from xlathe.compiler.rules.intervals import INTERVALS as INTERVALS
 from xlathe.compiler.rules.movement import MOVEMENT as MOVEMENT
