@@ -62,11 +62,21 @@ def test_table_is_complete(table: Table) -> None:
 
 
 NAMES = [by_name(entry) for entry in ENTRIES]
+HEAVY = frozenset(
+    "lax.linalg.qdwh random.ball random.binomial random.chisquare random.dirichlet random.f "
+    "random.double_sided_maxwell random.gamma random.generalized_normal random.loggamma "
+    "random.multinomial random.multivariate_normal random.orthogonal random.pareto random.poisson "
+    "random.t scipy.linalg.rsf2csf scipy.linalg.solve_sylvester scipy.linalg.sqrtm "
+    "scipy.linalg.svd scipy.optimize.minimize scipy.signal.csd scipy.signal.istft "
+    "scipy.signal.stft scipy.signal.welch scipy.sparse.linalg.bicgstab scipy.sparse.linalg.gmres "
+    "scipy.spatial.transform.Slerp".split()
+)
+"""Functions whose programs take XLA seconds to compile."""
 CALLS = [
-    pytest.param(entry, marks=[pytest.mark.slow] if name in NAMES[:place] else [])
+    pytest.param(entry, marks=[pytest.mark.slow] if name in {*NAMES[:place], *HEAVY} else [])
     for place, (entry, name) in enumerate(zip(ENTRIES, NAMES, strict=True))
 ]
-"""The entries: the first call of each function by default, its others in the longer sweep."""
+"""The entries: the first call of a function by default, heavy and further ones in the sweep."""
 
 
 @pytest.mark.parametrize("operation", CALLS, ids=by_name)
