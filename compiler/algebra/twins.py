@@ -1,4 +1,4 @@
-"""Products that are multiples of one another, or each other's transposes: computed once."""
+"""Sums and products that differ in order, scale or a transpose alone: computed once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,30 @@ import numpy as np
 from xlathe.compiler.algebra.read import known_number
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, constant
-from xlathe.compiler.ir.rewrite import substitute
+from xlathe.compiler.ir.node import with_other_inputs
+from xlathe.compiler.ir.rewrite import rewrite, substitute
 from xlathe.compiler.ops.build import make, multiply, transposed
 from xlathe.compiler.ops.contractions import dot_flops
 from xlathe.compiler.rules import Rewrite, log_rewrite
 from xlathe.compiler.targets import Target
 
 _MOST_DEPTH = 8
+
+
+def share_sums(graph: Graph) -> Graph:
+    """Compute y + x as x + y where the program adds y to x, too."""
+    seen: set[Node] = set()
+
+    def change(item: Node) -> Node | None:
+        if item.operation != "add":
+            return None
+        mirrored = with_other_inputs(item, item.inputs[::-1])
+        if mirrored in seen:
+            return mirrored
+        seen.add(item)
+        return None
+
+    return rewrite(graph, change) if "add" in graph.operations else graph
 
 
 def share_twins(graph: Graph, target: Target) -> Graph:

@@ -88,7 +88,10 @@ class Writer:
             item = self.product(term.scaled(sign))
             counts[item] = counts.get(item, 0) + sign
         total: Node | None = None
-        for item, count in counts.items():
+        terms = list(counts.items())
+        # One that is added goes first, which saves a negation.
+        added = next((place for place, (_, count) in enumerate(terms) if count != -1), 0)
+        for item, count in [terms.pop(added), *terms]:
             # A difference of equals is kept as a product with zero, which keeps its NaN.
             sign = -1 if count == -1 else 1
             if count not in (1, -1):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from xlathe.compiler.algebra.kernels import Work, work
 from xlathe.compiler.algebra.read import DIAGONAL, is_linear, is_transparent
 from xlathe.compiler.algebra.search import Form, best_form
-from xlathe.compiler.algebra.twins import share_twins
+from xlathe.compiler.algebra.twins import share_sums, share_twins
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, parameter
 from xlathe.compiler.ir.node import with_other_inputs
@@ -144,7 +144,8 @@ class _Reordering:
             if group.nodes != group.roots:
                 replaced.update(zip(group.roots, group.nodes, strict=True))
                 self.log(group)
-        return substitute(self.source, replaced) if replaced else self.source
+        # Groups are written one by one, each in the order of its own terms.
+        return share_sums(substitute(self.source, replaced)) if replaced else self.source
 
     def top(self, item: Node) -> Node:
         """A root with the transposes and the like that only it goes through on its way out."""

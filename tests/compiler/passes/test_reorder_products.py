@@ -321,6 +321,27 @@ def test_products_that_are_no_twins_are_computed_each(name: str):
     assert [item.operation for item in after.nodes].count("dot_general") == 2
 
 
+@pytest.mark.parametrize(
+    ("function", "sums"),
+    [
+        (lambda A, B, C: 0.5 * jnp.square(A @ B + A @ C).sum(), ["add"]),
+        (lambda A, B, C: 0.5 * jnp.square(A @ B - A @ C).sum(), ["sub"]),
+    ],
+)
+def test_forward_and_backward_share_what_a_product_is_taken_of(function, sums):
+    gradient = jax.grad(function, argnums=(0, 1, 2))
+    arguments = operands(function)
+    _, after, _ = rewritten(gradient, *arguments)
+    assert [i.operation for i in after.nodes if i.operation in ("add", "sub", "neg")] == [
+        *sums,
+        *(["neg"] if sums == ["sub"] else []),
+    ]
+    for found, expected in zip(
+        xl.compile(gradient)(*arguments), jax.jit(gradient)(*arguments), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients_are_the_same_inside_and_outside(name: str):
     function = GRADIENTS[name]
