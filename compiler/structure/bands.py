@@ -37,10 +37,10 @@ def by_diagonals(seen: Operand, low: int, high: int) -> Node | None:
     other = cast(other, kept)
     axes = (*seen.batch, axis)
     total: Node | None = None
-    for offset in range(-low, high + 1):
-        entries = cast(diagonal(matrix, offset), kept)
-        # Row i reads column i + offset; the transpose the other way round.
-        shift = -offset if seen.flipped else offset
+    # Row i reads column i + offset; the transpose the other way round. From the first row that is
+    # read to the last: in the other order XLA:CPU takes twice as long.
+    for shift in range(-high, low + 1) if seen.flipped else range(-low, high + 1):
+        entries = cast(diagonal(matrix, -shift if seen.flipped else shift), kept)
         first, last = max(shift, 0), size + min(shift, 0)
         part = sliced(other, axis, first, last)
         part = multiply(_spread(entries, part.type.shape, axes), part)
