@@ -245,8 +245,8 @@ def symmetric_product(item: Node, depth: int) -> Node:
         return item
     half = size // 2
     kept_left, kept_right = 1 - left_axes[0], 1 - right_axes[0]
-    upper = [sliced(left, kept_left, 0, half), sliced(right, kept_right, 0, half)]
-    lower = [sliced(left, kept_left, half, size), sliced(right, kept_right, half, size)]
+    upper = [_range_of(left, kept_left, 0, half), _range_of(right, kept_right, 0, half)]
+    lower = [_range_of(left, kept_left, half, size), _range_of(right, kept_right, half, size)]
 
     def product(first: Node, second: Node) -> Node:
         return make("dot_general", first, second, **item.attributes)
@@ -256,3 +256,11 @@ def symmetric_product(item: Node, depth: int) -> Node:
     corner = product(lower[0], upper[1])
     mirrored = transposed(corner, (1, 0))
     return concatenated([concatenated([first, mirrored], 1), concatenated([corner, last], 1)], 0)
+
+
+def _range_of(item: Node, axis: int, start: int, limit: int) -> Node:
+    """A range along one axis; a transpose stays outermost, where XLA takes it into the product."""
+    if item.operation != "transpose":
+        return sliced(item, axis, start, limit)
+    order = item["permutation"]
+    return transposed(sliced(item.inputs[0], order[axis], start, limit), order)
