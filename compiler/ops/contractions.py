@@ -106,7 +106,8 @@ def _write_convolution(item: Node, writer: Writer) -> Expression | None:
         return None
     for name, default in defaults.items():
         value = item.attributes.get(name, default)
-        if value != default:
+        # To NumPy, None is equal to float64.
+        if value is not None if default is None else value != default:
             text = writer.dtype(value) if name == "preferred_element_type" else ""
             arguments.append(f"{name}={text or writer.literal(value)}")
     return Expression(f"lax.conv_general_dilated({', '.join(arguments)})")

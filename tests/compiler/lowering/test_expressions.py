@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import xlathe as xl
 from xlathe.compiler.ir import Graph, Node, constant
 from xlathe.compiler.lowering import Program, lower
 
@@ -226,3 +227,15 @@ def test_weak_arguments_stay_weak():
     for one, other in zip(printed(f, 2.0, M)(2.0, M), f(2.0, M), strict=True):
         one, other = jnp.asarray(one), jnp.asarray(other)
         assert (one.dtype, one.weak_type) == (other.dtype, other.weak_type)
+
+
+def test_products_of_narrow_numbers_in_float64():
+    def products(x, w):
+        wide = {"preferred_element_type": jnp.float64}
+        return jax.lax.conv(x, w, (1, 1), "SAME", **wide), jnp.dot(x[0, 0], w[0, 0], **wide)
+
+    with jax.enable_x64(True):
+        x, w = jnp.ones((1, 2, 5, 3), "float32"), jnp.ones((4, 2, 3, 3), "float32")
+        for found, wanted in zip(xl.compile(products)(x, w), jax.jit(products)(x, w), strict=True):
+            assert found.dtype == wanted.dtype == np.float64
+            np.testing.assert_array_equal(found, wanted)
