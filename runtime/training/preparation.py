@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,21 +74,11 @@ def prepare(model: Any, batch: Batch, training: bool) -> None:
     if key in state.ready and trained == state.trained:
         return
     build(model, batch)
-    x, y = _specs(batch.x), _specs(batch.y)
-    added: list[int] = []
-    penalties: list[int] = []
-
-    def forward(x: Any) -> Any:
-        with scope.StatelessScope(abstract=True) as current:
-            outputs = model(x, training=training)
-            added.append(len(current.losses))
-            penalties.append(len(model.losses) - len(current.losses))
-            return outputs
-
-    jaxpr, y_pred = jax.make_jaxpr(forward, return_shape=True)(x)
-    state.outputs = y_pred
-    state.loops = not state.run_eagerly and loops_well(jaxpr)
-    check_targets(model, y, any_loss=bool(added[0] + penalties[0]))
+    y = _specs(batch.y)
+    traced = model.trace(_specs(batch), training)
+    y_pred = state.outputs = traced.outputs
+    state.loops = not state.run_eagerly and loops_well(traced.jaxpr)
+    check_targets(model, y, any_loss=traced.adds_losses or traced.penalised)
     if y is not None and state.losses is not None:
         state.losses.build(y, y_pred)
     if y is not None and state.metrics is not None:
@@ -97,7 +87,7 @@ def prepare(model: Any, batch: Batch, training: bool) -> None:
         model.optimizer.build(model.trainable_variables)
     state.trained = tuple(id(variable) for variable in model.trainable_variables)
     state.pads[training] = (
-        not added[0]
+        not traced.adds_losses
         and not state.run_eagerly
         and works_by_row(model, training)
         and model.has_default_steps(training)
@@ -106,6 +96,37 @@ def prepare(model: Any, batch: Batch, training: bool) -> None:
         and not model.own_metrics()
     )
     state.ready.add(key)
+
+
+class Trace(NamedTuple):
+    """What is known of a model's computation before it runs.
+
+    Attributes:
+        jaxpr: the computation.
+        outputs: the shapes of the outputs.
+        adds_losses: whether the call adds losses.
+        penalised: whether weights have penalties.
+    """
+
+    jaxpr: Any
+    outputs: Any
+    adds_losses: bool
+    penalised: bool
+
+
+def trace_call(model: Any, x: Any, training: bool) -> Trace:
+    """Return what a model's call computes of inputs of some shapes."""
+    found: list[bool] = []
+
+    def forward(x: Any) -> Any:
+        with scope.StatelessScope(abstract=True) as current:
+            outputs = model(x, training=training)
+            added = len(current.losses)
+            found.extend((added > 0, len(model.losses) > added))
+            return outputs
+
+    jaxpr, outputs = jax.make_jaxpr(forward, return_shape=True)(x)
+    return Trace(jaxpr, outputs, *found)
 
 
 def _specs(tree: Any) -> Any:
@@ -118,6 +139,9 @@ def works_by_row(model: Any, training: bool) -> bool:
 
 
 def _layer_works_by_row(layer: Layer, training: bool) -> bool:
+    known = getattr(layer, "works_by_row", None)
+    if known is not None:
+        return known
     if isinstance(layer, Model):
         return type(layer).__module__.startswith("xlathe.")
     if not type(layer).__module__.startswith("xlathe."):

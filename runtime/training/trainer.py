@@ -19,6 +19,7 @@ from xlathe.runtime.training.fitting import fit, train_one
 from xlathe.runtime.training.metrics.metric import Metric
 from xlathe.runtime.training.optimizers import catalogue as optimizers_module
 from xlathe.runtime.training.outputs import OutputLosses, OutputMetrics
+from xlathe.runtime.training.preparation import Trace, trace_call
 from xlathe.runtime.training.saving import load_weights, save_model, save_weights
 from xlathe.tracer.layers.variable import Variable
 
@@ -314,6 +315,15 @@ class Trainer(_Base):
     def predict_step(self, state: Any, data: Any) -> tuple[Any, Any]:
         """Return outputs and the other variables' values, given those of all variables."""
         return steps.prediction_step(self, state, data)
+
+    @property
+    def needs_outputs(self) -> bool:
+        """Whether loss and metrics are computed of the model's outputs."""
+        return True
+
+    def trace(self, batch: Batch, training: bool) -> Trace:
+        """Return what a step computes of a batch, given its shapes."""
+        return trace_call(self, batch.x, training)
 
     def compute_loss(
         self,
