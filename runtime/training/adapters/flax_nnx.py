@@ -39,6 +39,7 @@ class NNXModel(Adapter):
 
     def run(self, function: Callable[..., Any] | None, inputs: Any, training: bool) -> Any:
         trained = self._trained.read()
+        before = jax.tree.leaves(trained)
         module = nnx.merge(self._definition, trained, self._others.read())
         module.train() if training else module.eval()
         called: Any = module if function is None else function
@@ -46,7 +47,6 @@ class NNXModel(Adapter):
         result = called(*first, *inputs, **accepted(called, self.offers(training)))
         nnx.pop(module, nnx.Intermediate)
         _, after, others = nnx.split(module, self._filter, ...)
-        before = jax.tree.leaves(trained)
         if any(new is not old for new, old in zip(jax.tree.leaves(after), before, strict=False)):
             raise ValueError(
                 f"{type(module).__name__} assigns to a variable that is trained, in its call. Use "

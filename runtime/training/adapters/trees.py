@@ -129,8 +129,8 @@ def on_tree(
     Masks and labels of optax are written for the user's own structure.
     """
 
-    def init(leaves: Any) -> Any:
-        return transformation.init(tree.fill(leaves))
+    def init(params: Any) -> Any:
+        return transformation.init(tree.fill(params))
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         given = None if params is None else tree.fill(params)

@@ -108,8 +108,17 @@ def is_array_like(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(is_array_like(item) for item in value.values())
     if isinstance(value, list | tuple):
-        return True
+        return not _are_batches(value)
     return hasattr(value, "shape") or hasattr(value, "to_numpy")
+
+
+def _are_batches(items: Sequence[Any]) -> bool:
+    """Whether the items of a list are `(x, y)` pairs of arrays rather than rows or inputs."""
+    return (
+        isinstance(items, list)
+        and bool(items)
+        and all(isinstance(item, tuple) and any(map(np.ndim, leaves(item))) for item in items)
+    )
 
 
 def weights_of_classes(y: Any, class_weight: Mapping[int, float]) -> np.ndarray:
