@@ -5,13 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
-from xlathe.runtime.options import Options, split_options
+from xlathe.runtime.options import split_options
 from xlathe.runtime.training.adapters.functions import FunctionModel, StepModel
 from xlathe.runtime.training.callbacks.catalogue import History
-from xlathe.runtime.training.names import suggest
 from xlathe.runtime.training.trainer import Trainer
 
 _COMPILE = frozenset(inspect.signature(Trainer.compile).parameters) - {"self", "options"}
@@ -147,7 +145,8 @@ def fit(
         seed=seed,
     )
     fitting = {name: options.pop(name) for name in _FIT & set(options)}
-    _check_names(options)
+    extra = {name: value for name, value in options.items() if name not in _COMPILE}
+    split_options(extra, others=sorted(_FIT | _COMPILE))
     if optimizer is not None:
         options["optimizer"] = optimizer
     model.compile(loss=loss, metrics=metrics, **options)
@@ -156,14 +155,3 @@ def fit(
     finally:
         trained = model.unwrap()
     return trained, history
-
-
-def _check_names(options: dict[str, Any]) -> None:
-    for name in set(options) - _COMPILE:
-        try:
-            split_options({name: options[name]})
-        except TypeError:
-            known = _FIT | _COMPILE | {field.name for field in fields(Options)}
-            raise TypeError(
-                f"xlathe.fit has no argument {name!r}. {suggest(name, known)}"
-            ) from None

@@ -1,19 +1,15 @@
-"""Before the first step: build the model, its losses and metrics, and find what can be wrong."""
+"""Before the first step: build the model, its losses and metrics, and look at what it computes."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from xlathe.runtime.training.data.sources import ArrayData, Batch, leaves
+from xlathe.runtime.training.checks import check_fit, check_targets
+from xlathe.runtime.training.data.sources import Batch
 from xlathe.runtime.training.dispatch import loops_well
-from xlathe.runtime.training.losses.catalogue import LossFunctionWrapper
-from xlathe.runtime.training.losses.functions import sparse_categorical_crossentropy
-from xlathe.runtime.training.outputs import flatten
 from xlathe.tracer.layers import scope
 from xlathe.tracer.layers.core import Lambda
 from xlathe.tracer.layers.layer import Layer
@@ -83,6 +79,7 @@ def prepare(model: Any, batch: Batch, training: bool) -> None:
         state.losses.build(y, y_pred)
     if y is not None and state.metrics is not None:
         state.metrics.build(y, y_pred)
+    check_fit(model, y, _specs(batch.weights))
     if training:
         model.optimizer.build(model.trainable_variables)
     state.trained = tuple(id(variable) for variable in model.trainable_variables)
@@ -151,78 +148,3 @@ def _layer_works_by_row(layer: Layer, training: bool) -> bool:
     if isinstance(layer, Operator):
         return layer.operation not in ("getitem", "matmul")
     return not isinstance(layer, Lambda) and not getattr(layer, "stateful", False)
-
-
-def check_targets(model: Any, y: Any, any_loss: bool) -> None:
-    """Raise `ValueError` if there is a loss and no targets, or nothing to minimise at all."""
-    state = model.fit_state
-    if not model.has_default_steps(training=True):
-        return
-    if state.losses is None and not any_loss:
-        raise ValueError(
-            "No loss to compute. Provide a `loss` argument in `compile()`, add one by `add_loss`, "
-            "or override `compute_loss`."
-        )
-    if y is not None or state.losses is None:
-        return
-    raise ValueError(
-        "The model was compiled with a loss, and the data has no targets. Pass `y`, or yield "
-        "`(x, y)` from the dataset. A loss without targets is added by `add_loss` or a "
-        "`compute_loss` of your own, without `loss` in `compile()`."
-    )
-
-
-def check_values(model: Any, data: Any) -> None:
-    """Raise or warn about values that can't be trained on, where all of them are at hand.
-
-    Args:
-        model: a prepared model.
-        data: a source of batches; only arrays are looked at.
-
-    Raises:
-        ValueError: a class label is outside the range of the model's outputs.
-    """
-    if not isinstance(data, ArrayData):
-        return
-    for name, tree in (("x", data.batch.x), ("y", data.batch.y)):
-        if any(_has_nan(leaf) for leaf in leaves(tree)):
-            warnings.warn(
-                f"`{name}` contains NaN: the loss will be NaN too, unless the model or the loss "
-                "masks it. Remove these samples or fill them in, for instance with "
-                "numpy.nan_to_num.",
-                stacklevel=4,
-            )
-    losses = model.fit_state.losses
-    if losses is None or data.batch.y is None or not losses.built:
-        return
-    targets = flatten(data.batch.y, losses.names)
-    outputs = flatten(model.fit_state.outputs, losses.names)
-    for loss, labels, output in zip(losses.losses, targets, outputs, strict=True):
-        if (
-            isinstance(loss, LossFunctionWrapper)
-            and loss.fn is sparse_categorical_crossentropy
-            and isinstance(labels, np.ndarray)
-        ):
-            _check_labels(loss, labels, output.shape[loss.arguments.get("axis", -1)])
-
-
-def _has_nan(leaf: Any) -> bool:
-    # The sum is NaN if any element is, and costs no array of booleans.
-    if not isinstance(leaf, np.ndarray) or leaf.dtype.kind != "f":
-        return False
-    with np.errstate(all="ignore"):
-        return bool(np.isnan(leaf.sum()) and np.isnan(leaf).any())
-
-
-def _check_labels(loss: LossFunctionWrapper, labels: np.ndarray, classes: int) -> None:
-    ignored = loss.arguments.get("ignore_class")
-    values = labels if ignored is None else labels[labels != ignored]
-    if not values.size:
-        return
-    low, high = values.min(), values.max()
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"Received a label value of {low if low < 0 else high} which is outside the valid "
-            f"range of [0, {classes}). The model's output has {classes} values a sample: give it "
-            "one for each class, and number the classes from 0."
-        )

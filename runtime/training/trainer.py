@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from xlathe.runtime.options import split_options
 from xlathe.runtime.training import steps
 from xlathe.runtime.training.callbacks.catalogue import History
-from xlathe.runtime.training.data.sources import Batch, as_arrays, weights_of_classes
+from xlathe.runtime.training.data.sources import Batch, batch_of
 from xlathe.runtime.training.evaluation import evaluate, predict, predict_batch, test_one
 from xlathe.runtime.training.fit_state import FitState
 from xlathe.runtime.training.fitting import fit, train_one
@@ -75,7 +75,8 @@ class Trainer(_Base):
                 "`steps_per_execution` must be at least 1. "
                 f"Received: steps_per_execution={steps_per_execution}"
             )
-        split_options(dict(options))
+        known = inspect.signature(Trainer.compile).parameters
+        split_options(options, others=[name for name in known if name not in ("self", "options")])
         optimizer = optimizers_module.get(optimizer)
         half = self.dtype_policy.name == "mixed_float16"
         scaled = isinstance(optimizer, optimizers_module.LossScaleOptimizer)
@@ -271,15 +272,7 @@ class Trainer(_Base):
             The loss, or a list of it and the metrics, or a dict.
         """
         self._check_compiled()
-        batch = Batch(as_arrays(x), as_arrays(y), as_arrays(sample_weight))
-        if class_weight is not None:
-            if sample_weight is not None:
-                raise ValueError(
-                    "Arguments `sample_weight` and `class_weight` cannot be specified at the "
-                    "same time."
-                )
-            batch = batch._replace(weights=weights_of_classes(batch.y, class_weight))
-        logs = train_one(self, batch)
+        logs = train_one(self, batch_of(x, y, sample_weight, class_weight))
         return logs if return_dict else self._in_order(logs)
 
     def test_on_batch(
@@ -287,8 +280,7 @@ class Trainer(_Base):
     ) -> Any:
         """Return loss and metrics on one batch; the arguments are those of `train_on_batch`."""
         self._check_compiled()
-        batch = Batch(as_arrays(x), as_arrays(y), as_arrays(sample_weight))
-        logs = test_one(self, batch)
+        logs = test_one(self, batch_of(x, y, sample_weight))
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
