@@ -43,6 +43,19 @@ def grouped(function: Callable[..., Any], parts: tuple[Any, ...], offered: Any) 
     return (parts,) if len(parts) > 1 and len(places) == 2 else parts
 
 
+def without_state(result: Any) -> tuple[Any, Any]:
+    """Return what a call that takes a state returned: its result, and the new state.
+
+    Raises:
+        ValueError: it isn't such a pair.
+    """
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ValueError(
+            f"What takes a `state` must return `(result, state)`. Received: {type(result).__name__}"
+        )
+    return result
+
+
 def parts_of(x: Any, y: Any, weights: Any) -> tuple[Any, ...]:
     """Return what there is of inputs, targets and weights."""
     if weights is not None:

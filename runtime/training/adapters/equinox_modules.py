@@ -9,7 +9,7 @@ import equinox as eqx  # pyright: ignore[reportMissingImports]
 import jax
 
 from xlathe.runtime.training.adapters.adapter import Adapter
-from xlathe.runtime.training.adapters.calling import accepted, parameters_of
+from xlathe.runtime.training.adapters.calling import accepted, parameters_of, without_state
 
 
 class EquinoxModel(Adapter):
@@ -37,8 +37,8 @@ class EquinoxModel(Adapter):
         seed: int | None = None,
     ) -> None:
         chosen = eqx.is_inexact_array if trainable is None else trainable
-        trained, self._rest = eqx.partition(module, chosen)
-        arrays, self._fixed = eqx.partition(self._rest, eqx.is_array)
+        trained, rest = eqx.partition(module, chosen)
+        arrays, self._fixed = eqx.partition(rest, eqx.is_array)
         self._batched = batched
         self._has_state = state is not None
         self._call_takes = parameters_of(module)
@@ -78,13 +78,9 @@ class EquinoxModel(Adapter):
             used = self._call_takes
         if not self._has_state or "state" not in used:
             return result
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise ValueError(
-                "What takes a `state` must return `(result, state)`. Received: "
-                f"{type(result).__name__}"
-            )
-        self._others.write((arrays, result[1]))
-        return result[0]
+        result, state = without_state(result)
+        self._others.write((arrays, state))
+        return result
 
     def _call_batch(self, module: Any, inputs: Any, offered: dict[str, Callable[[], Any]]) -> Any:
         """Call the module on a batch: on each sample with a key of its own, with one state."""

@@ -10,7 +10,13 @@ import optax
 
 from xlathe.runtime.training import steps
 from xlathe.runtime.training.adapters.adapter import Adapter
-from xlathe.runtime.training.adapters.calling import accepted, grouped, parameters_of, parts_of
+from xlathe.runtime.training.adapters.calling import (
+    accepted,
+    grouped,
+    parameters_of,
+    parts_of,
+    without_state,
+)
 from xlathe.runtime.training.adapters.trees import is_inexact, is_number
 from xlathe.runtime.training.data.sources import rows_of, unpack
 from xlathe.runtime.training.preparation import Trace
@@ -72,13 +78,9 @@ class FunctionModel(Adapter):
         result = called(_joined(self._trained.read(), rest), *inputs, **accepted(called, offered))
         if not self._has_state or "state" not in parameters_of(called):
             return result
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise ValueError(
-                "A function that takes a `state` must return `(result, state)`. Received: "
-                f"{type(result).__name__}"
-            )
-        self._others.write((rest, result[1]))
-        return result[0]
+        result, state = without_state(result)
+        self._others.write((rest, state))
+        return result
 
     def unwrap(self) -> Any:
         """Return new parameters; and the state, if there was one."""

@@ -161,6 +161,23 @@ def test_a_step_takes_dicts_and_several_steps_a_dispatch():
     assert history.model.fit_state.programs["train"]._many
 
 
+def test_a_step_keeps_keys_and_what_is_no_array():
+    def step(state, batch):
+        key, now = jax.random.split(state["key"])
+        total = state["total"] + jax.random.normal(now, ()) + 0 * batch.sum()
+        return {**state, "key": key, "total": total}, {"loss": total}
+
+    start = {"key": jax.random.key(3), "total": 0.0, "apply": jnp.tanh, "name": "mine"}
+    state, _ = xl.fit(step, X[:8], state=start, batch_size=4, epochs=1, verbose=0)
+    key, expected = jax.random.key(3), 0.0
+    for _ in range(2):
+        key, now = jax.random.split(key)
+        expected += float(jax.random.normal(now, ()))
+    assert float(state["total"]) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_array_equal(jax.random.key_data(state["key"]), jax.random.key_data(key))
+    assert (state["apply"], state["name"]) == (jnp.tanh, "mine")
+
+
 class Norms(nnx.Module):
     def __init__(self, rngs):
         self.hidden = nnx.Linear(4, 5, rngs=rngs)
