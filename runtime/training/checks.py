@@ -44,7 +44,7 @@ def check_fit(model: Any, y: Any, weights: Any) -> None:
         weights: those of the sample weights.
     """
     losses, y_pred = model.fit_state.losses, model.fit_state.outputs
-    if losses is None or y is None or not model.has_default_loss():
+    if losses is None or y is None or y_pred is None or not model.has_default_loss():
         return
 
     for what, tree in (("targets", y), ("outputs", y_pred)):

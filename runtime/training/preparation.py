@@ -70,18 +70,19 @@ def prepare(model: Any, batch: Batch, training: bool) -> None:
     if key in state.ready and trained == state.trained:
         return
     build(model, batch)
+    if training:
+        model.optimizer.build(model.trainable_variables)
     y = _specs(batch.y)
     traced = model.trace(_specs(batch), training)
     y_pred = state.outputs = traced.outputs
     state.loops = not state.run_eagerly and loops_well(traced.jaxpr)
     check_targets(model, y, any_loss=traced.adds_losses or traced.penalised)
-    if y is not None and state.losses is not None:
+    compares = y is not None and y_pred is not None
+    if compares and state.losses is not None:
         state.losses.build(y, y_pred)
-    if y is not None and state.metrics is not None:
+    if compares and state.metrics is not None:
         state.metrics.build(y, y_pred)
     check_fit(model, y, _specs(batch.weights))
-    if training:
-        model.optimizer.build(model.trainable_variables)
     state.trained = tuple(id(variable) for variable in model.trainable_variables)
     state.pads[training] = (
         not traced.adds_losses
@@ -124,6 +125,19 @@ def trace_call(model: Any, x: Any, training: bool) -> Trace:
 
     jaxpr, outputs = jax.make_jaxpr(forward, return_shape=True)(x)
     return Trace(jaxpr, outputs, *found)
+
+
+def trace_step(model: Any, batch: Batch, training: bool) -> Trace:
+    """Return what a step computes, of a model that has steps of its own and no call."""
+    groups = [model.trainable_variables, model.non_trainable_variables, model.metrics_variables]
+    if training:
+        groups.insert(2, model.optimizer.variables)
+    state = tuple(
+        [jax.ShapeDtypeStruct(variable.shape, variable.dtype) for variable in group]
+        for group in groups
+    )
+    step = model.train_step if training else model.test_step
+    return Trace(jax.make_jaxpr(step)(state, tuple(batch)), None, True, True)
 
 
 def _specs(tree: Any) -> Any:

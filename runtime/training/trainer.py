@@ -19,14 +19,12 @@ from xlathe.runtime.training.fitting import fit, train_one
 from xlathe.runtime.training.metrics.metric import Metric
 from xlathe.runtime.training.optimizers import catalogue as optimizers_module
 from xlathe.runtime.training.outputs import OutputLosses, OutputMetrics
-from xlathe.runtime.training.preparation import Trace, trace_call
+from xlathe.runtime.training.preparation import Trace, trace_call, trace_step
 from xlathe.runtime.training.saving import load_weights, save_model, save_weights
 from xlathe.tracer.layers.variable import Variable
+from xlathe.tracer.models.model import Model as _Untrained
 
-if TYPE_CHECKING:
-    from xlathe.tracer.models.model import Model as _Base
-else:
-    _Base = object
+_Base = _Untrained if TYPE_CHECKING else object
 
 
 class Trainer(_Base):
@@ -315,6 +313,10 @@ class Trainer(_Base):
 
     def trace(self, batch: Batch, training: bool) -> Trace:
         """Return what a step computes of a batch, given its shapes."""
+        own = type(self).train_step if training else type(self).test_step
+        default = Trainer.train_step if training else Trainer.test_step
+        if own is not default and self._graph is None and type(self).call is _Untrained.call:
+            return trace_step(self, batch, training)
         return trace_call(self, batch.x, training)
 
     def compute_loss(

@@ -1,5 +1,7 @@
 """The parts that a training step of one's own is written with, as in Keras's guide for JAX."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ X = random.normal(size=(12, 4)).astype("float32")
 Y = random.normal(size=(12, 2)).astype("float32")
 
 
-def model_of(optimizer="sgd"):
+def model_of(optimizer: Any = "sgd"):
     xl.set_random_seed(4)
     model = xl.Sequential(
         [layers.Input((4,)), layers.Dense(3, name="hidden"), layers.Dense(2, name="out")]
@@ -41,6 +43,36 @@ def test_a_step_by_stateless_compute_loss_is_the_step_of_fit():
     new, _ = model.optimizer.stateless_apply(model.optimizer.variables, grads, trainable)
     for mine, expected in zip(new, other.get_weights(), strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-7)
+
+
+class Shrinking(xl.Model):
+    """A model of a step alone, as Keras's guide writes a GAN."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = xl.Sequential([layers.Input((4,)), layers.Dense(3)])
+        self.built = True
+
+    def train_step(self, state, data):
+        trainable, others, optimizer, metrics = state
+
+        def loss_of(trainable):
+            outputs, _ = self.inner.stateless_call(trainable, others, data[0])
+            return (outputs**2).mean()
+
+        loss, grads = jax.value_and_grad(loss_of)(trainable)
+        trainable, optimizer = self.optimizer.stateless_apply(optimizer, grads, trainable)
+        return {"size": loss}, (trainable, others, optimizer, metrics)
+
+
+def test_a_model_needs_no_call_beside_its_own_step():
+    model = Shrinking()
+    model.compile("adam")
+    sizes = model.fit(X, epochs=3, verbose=0).history["size"]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1]
+    with pytest.raises(NotImplementedError, match=r"does not have a `call\(\)` method"):
+        model.predict(X, verbose=0)
 
 
 def test_names_of_metrics():
