@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
@@ -65,9 +65,17 @@ def _check(name: str, value: object, valid: Collection[str]) -> None:
 
 
 def split_options(
-    options: dict[str, Any], allow_jit: bool = True
+    options: dict[str, Any], allow_jit: bool = True, others: Iterable[str] = ()
 ) -> tuple[Options, dict[str, Any]]:
     """Part xlathe's options from those of the installed JAX's `jit`.
+
+    Args:
+        options: what was given.
+        allow_jit: whether options of `jit` are.
+        others: further arguments of the caller, which may have been meant.
+
+    Returns:
+        xlathe's options, and jit's.
 
     Raises:
         TypeError: an option belongs to neither.
@@ -77,6 +85,7 @@ def split_options(
     valid = own_names + jit_names
     for name in options:
         if name not in valid:
+            valid = [*others, *valid]
             close = difflib.get_close_matches(name, valid, 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise TypeError(f"Unknown option {name!r}.{hint} The options are: {', '.join(valid)}.")

@@ -20,7 +20,10 @@ STAGES = {
     "compiler": {"compiler"},
 }
 FILES = [path for stage in STAGES for path in sorted((ROOT / stage).rglob("*.py"))]
-HEAVY = "optax flax equinox keras sklearn tqdm pandas torch tensorflow matplotlib IPython pytest"
+HEAVY = (
+    "optax flax equinox keras sklearn tqdm pandas torch tensorflow matplotlib IPython pytest "
+    "tensorboardX"
+)
 
 
 def imported(path: Path) -> set[str]:

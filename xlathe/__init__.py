@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from xlathe import models as models
     from xlathe import optimizers as optimizers
     from xlathe import utils as utils
+    from xlathe.runtime.training.bring_your_own import as_model as as_model
+    from xlathe.runtime.training.bring_your_own import fit as fit
     from xlathe.runtime.training.model import Model as Model
     from xlathe.runtime.training.model import Sequential as Sequential
     from xlathe.runtime.training.saving import load_model as load_model
@@ -40,6 +42,8 @@ __version__ = "0.1.0.dev0"
 # Training brings optax in, which takes longer to import than all of xlathe: not before it is used.
 _LATER = {
     "Model": "xlathe.runtime.training.model",
+    "as_model": "xlathe.runtime.training.bring_your_own",
+    "fit": "xlathe.runtime.training.bring_your_own",
     "Sequential": "xlathe.runtime.training.model",
     "load_model": "xlathe.runtime.training.saving",
     "callbacks": "xlathe.callbacks",

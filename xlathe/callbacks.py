@@ -13,4 +13,7 @@ from xlathe.runtime.training.callbacks.catalogue import (
 from xlathe.runtime.training.callbacks.catalogue import ModelCheckpoint as ModelCheckpoint
 from xlathe.runtime.training.callbacks.catalogue import ProgbarLogger as ProgbarLogger
 from xlathe.runtime.training.callbacks.catalogue import ReduceLROnPlateau as ReduceLROnPlateau
+from xlathe.runtime.training.callbacks.catalogue import RemoteMonitor as RemoteMonitor
+from xlathe.runtime.training.callbacks.catalogue import SwapEMAWeights as SwapEMAWeights
+from xlathe.runtime.training.callbacks.catalogue import TensorBoard as TensorBoard
 from xlathe.runtime.training.callbacks.catalogue import TerminateOnNaN as TerminateOnNaN

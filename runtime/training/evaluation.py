@@ -12,9 +12,16 @@ from xlathe.runtime.program import compile as compile_program
 from xlathe.runtime.training import steps
 from xlathe.runtime.training.callbacks.callback import CallbackList, as_python
 from xlathe.runtime.training.callbacks.catalogue import ProgbarLogger
-from xlathe.runtime.training.data.sources import ArrayData, Batch, as_arrays, make_data
+from xlathe.runtime.training.checks import check_values
+from xlathe.runtime.training.data.sources import (
+    ArrayData,
+    Batch,
+    as_arrays,
+    check_counts,
+    make_data,
+)
 from xlathe.runtime.training.dispatch import Program, States, pad_rows, uninterrupted
-from xlathe.runtime.training.preparation import build, check_values, prepare, works_by_row
+from xlathe.runtime.training.preparation import build, prepare, works_by_row
 from xlathe.runtime.training.running import Runner
 
 _NO_SHUFFLE = np.random.default_rng(0)
@@ -92,6 +99,7 @@ def evaluate(
     callbacks: Any,
 ) -> dict[str, Any]:
     """Evaluate a compiled model; the arguments are those of `Trainer.evaluate`."""
+    check_counts(steps=steps)
     data = make_data(x, y, sample_weight, batch_size=batch_size)
     prepare(model, data.first(), training=False)
     check_values(model, data)
@@ -104,6 +112,7 @@ def evaluate(
 def test_one(model: Any, batch: Batch) -> dict[str, Any]:
     """Return the metrics of one batch."""
     prepare(model, batch, training=False)
+    check_values(model, batch)
     program, states = test_program(model)
     model.reset_metrics()
     with uninterrupted():
@@ -160,6 +169,7 @@ def predict(
     callbacks: Any,
 ) -> Any:
     """Predict; the arguments are those of `Trainer.predict`."""
+    check_counts(batch_size=batch_size, steps=steps)
     quiet = not verbose and callbacks is None and steps is None
     if quiet and isinstance(x, np.ndarray) and 0 < len(x) == _round(len(x)) <= (batch_size or 32):
         # A single batch of a usual size needs nothing of what follows.

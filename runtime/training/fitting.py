@@ -11,10 +11,17 @@ import numpy as np
 from xlathe.runtime.training import steps
 from xlathe.runtime.training.callbacks.callback import CallbackList, as_python
 from xlathe.runtime.training.callbacks.catalogue import BackupAndRestore, History, ProgbarLogger
-from xlathe.runtime.training.data.sources import Batch, make_data, split_arrays, unpack
+from xlathe.runtime.training.checks import check_values
+from xlathe.runtime.training.data.sources import (
+    Batch,
+    check_counts,
+    make_data,
+    split_arrays,
+    unpack,
+)
 from xlathe.runtime.training.dispatch import Program, States, uninterrupted
 from xlathe.runtime.training.evaluation import Evaluator
-from xlathe.runtime.training.preparation import check_values, prepare
+from xlathe.runtime.training.preparation import prepare
 from xlathe.runtime.training.running import Runner
 from xlathe.tracer.layers.random import draw_seed
 
@@ -65,6 +72,12 @@ def fit(
     validation_freq: Any,
 ) -> History:
     """Train a compiled model; the arguments are those of `Trainer.fit`."""
+    check_counts(
+        steps_per_epoch=steps_per_epoch,
+        validation_steps=validation_steps,
+        validation_batch_size=validation_batch_size,
+        validation_freq=validation_freq if isinstance(validation_freq, int | float) else None,
+    )
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = split_arrays(
             (x, y, sample_weight), validation_split
@@ -87,6 +100,7 @@ def fit(
     check_values(model, data)
     if validation is not None:
         prepare(model, validation.first(), training=False)
+        check_values(model, validation)
     run = _Fit(model, data, steps_per_epoch, verbose, callbacks, epochs)
     evaluator = None
     if validation is not None:
@@ -184,6 +198,7 @@ def _due(epoch: int, validation_freq: Any) -> bool:
 def train_one(model: Any, batch: Batch) -> dict[str, Any]:
     """Run one training step on a batch; return the metrics of that batch."""
     prepare(model, batch, training=True)
+    check_values(model, batch)
     program, states = training_program(model)
     model.reset_metrics()
     with uninterrupted():

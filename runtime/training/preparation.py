@@ -1,19 +1,15 @@
-"""Before the first step: build the model, its losses and metrics, and find what can be wrong."""
+"""Before the first step: build the model, its losses and metrics, and look at what it computes."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from xlathe.runtime.training.data.sources import ArrayData, Batch, leaves
+from xlathe.runtime.training.checks import check_fit, check_targets
+from xlathe.runtime.training.data.sources import Batch
 from xlathe.runtime.training.dispatch import loops_well
-from xlathe.runtime.training.losses.catalogue import LossFunctionWrapper
-from xlathe.runtime.training.losses.functions import sparse_categorical_crossentropy
-from xlathe.runtime.training.outputs import flatten
 from xlathe.tracer.layers import scope
 from xlathe.tracer.layers.core import Lambda
 from xlathe.tracer.layers.layer import Layer
@@ -74,30 +70,22 @@ def prepare(model: Any, batch: Batch, training: bool) -> None:
     if key in state.ready and trained == state.trained:
         return
     build(model, batch)
-    x, y = _specs(batch.x), _specs(batch.y)
-    added: list[int] = []
-    penalties: list[int] = []
-
-    def forward(x: Any) -> Any:
-        with scope.StatelessScope(abstract=True) as current:
-            outputs = model(x, training=training)
-            added.append(len(current.losses))
-            penalties.append(len(model.losses) - len(current.losses))
-            return outputs
-
-    jaxpr, y_pred = jax.make_jaxpr(forward, return_shape=True)(x)
-    state.outputs = y_pred
-    state.loops = not state.run_eagerly and loops_well(jaxpr)
-    check_targets(model, y, any_loss=bool(added[0] + penalties[0]))
-    if y is not None and state.losses is not None:
-        state.losses.build(y, y_pred)
-    if y is not None and state.metrics is not None:
-        state.metrics.build(y, y_pred)
     if training:
         model.optimizer.build(model.trainable_variables)
+    y = _specs(batch.y)
+    traced = model.trace(_specs(batch), training)
+    y_pred = state.outputs = traced.outputs
+    state.loops = not state.run_eagerly and loops_well(traced.jaxpr)
+    check_targets(model, y, any_loss=traced.adds_losses or traced.penalised)
+    compares = y is not None and y_pred is not None
+    if compares and state.losses is not None:
+        state.losses.build(y, y_pred)
+    if compares and state.metrics is not None:
+        state.metrics.build(y, y_pred)
+    check_fit(model, y, _specs(batch.weights))
     state.trained = tuple(id(variable) for variable in model.trainable_variables)
     state.pads[training] = (
-        not added[0]
+        not traced.adds_losses
         and not state.run_eagerly
         and works_by_row(model, training)
         and model.has_default_steps(training)
@@ -106,6 +94,50 @@ def prepare(model: Any, batch: Batch, training: bool) -> None:
         and not model.own_metrics()
     )
     state.ready.add(key)
+
+
+class Trace(NamedTuple):
+    """What is known of a model's computation before it runs.
+
+    Attributes:
+        jaxpr: the computation.
+        outputs: the shapes of the outputs.
+        adds_losses: whether the call adds losses.
+        penalised: whether weights have penalties.
+    """
+
+    jaxpr: Any
+    outputs: Any
+    adds_losses: bool
+    penalised: bool
+
+
+def trace_call(model: Any, x: Any, training: bool) -> Trace:
+    """Return what a model's call computes of inputs of some shapes."""
+    found: list[bool] = []
+
+    def forward(x: Any) -> Any:
+        with scope.StatelessScope(abstract=True) as current:
+            outputs = model(x, training=training)
+            added = len(current.losses)
+            found.extend((added > 0, len(model.losses) > added))
+            return outputs
+
+    jaxpr, outputs = jax.make_jaxpr(forward, return_shape=True)(x)
+    return Trace(jaxpr, outputs, *found)
+
+
+def trace_step(model: Any, batch: Batch, training: bool) -> Trace:
+    """Return what a step computes, of a model that has steps of its own and no call."""
+    groups = [model.trainable_variables, model.non_trainable_variables, model.metrics_variables]
+    if training:
+        groups.insert(2, model.optimizer.variables)
+    state = tuple(
+        [jax.ShapeDtypeStruct(variable.shape, variable.dtype) for variable in group]
+        for group in groups
+    )
+    step = model.train_step if training else model.test_step
+    return Trace(jax.make_jaxpr(step)(state, tuple(batch)), None, True, True)
 
 
 def _specs(tree: Any) -> Any:
@@ -118,6 +150,9 @@ def works_by_row(model: Any, training: bool) -> bool:
 
 
 def _layer_works_by_row(layer: Layer, training: bool) -> bool:
+    known = getattr(layer, "works_by_row", None)
+    if known is not None:
+        return known
     if isinstance(layer, Model):
         return type(layer).__module__.startswith("xlathe.")
     if not type(layer).__module__.startswith("xlathe."):
@@ -127,78 +162,3 @@ def _layer_works_by_row(layer: Layer, training: bool) -> bool:
     if isinstance(layer, Operator):
         return layer.operation not in ("getitem", "matmul")
     return not isinstance(layer, Lambda) and not getattr(layer, "stateful", False)
-
-
-def check_targets(model: Any, y: Any, any_loss: bool) -> None:
-    """Raise `ValueError` if there is a loss and no targets, or nothing to minimise at all."""
-    state = model.fit_state
-    if not model.has_default_steps(training=True):
-        return
-    if state.losses is None and not any_loss:
-        raise ValueError(
-            "No loss to compute. Provide a `loss` argument in `compile()`, add one by `add_loss`, "
-            "or override `compute_loss`."
-        )
-    if y is not None or state.losses is None:
-        return
-    raise ValueError(
-        "The model was compiled with a loss, and the data has no targets. Pass `y`, or yield "
-        "`(x, y)` from the dataset. A loss without targets is added by `add_loss` or a "
-        "`compute_loss` of your own, without `loss` in `compile()`."
-    )
-
-
-def check_values(model: Any, data: Any) -> None:
-    """Raise or warn about values that can't be trained on, where all of them are at hand.
-
-    Args:
-        model: a prepared model.
-        data: a source of batches; only arrays are looked at.
-
-    Raises:
-        ValueError: a class label is outside the range of the model's outputs.
-    """
-    if not isinstance(data, ArrayData):
-        return
-    for name, tree in (("x", data.batch.x), ("y", data.batch.y)):
-        if any(_has_nan(leaf) for leaf in leaves(tree)):
-            warnings.warn(
-                f"`{name}` contains NaN: the loss will be NaN too, unless the model or the loss "
-                "masks it. Remove these samples or fill them in, for instance with "
-                "numpy.nan_to_num.",
-                stacklevel=4,
-            )
-    losses = model.fit_state.losses
-    if losses is None or data.batch.y is None or not losses.built:
-        return
-    targets = flatten(data.batch.y, losses.names)
-    outputs = flatten(model.fit_state.outputs, losses.names)
-    for loss, labels, output in zip(losses.losses, targets, outputs, strict=True):
-        if (
-            isinstance(loss, LossFunctionWrapper)
-            and loss.fn is sparse_categorical_crossentropy
-            and isinstance(labels, np.ndarray)
-        ):
-            _check_labels(loss, labels, output.shape[loss.arguments.get("axis", -1)])
-
-
-def _has_nan(leaf: Any) -> bool:
-    # The sum is NaN if any element is, and costs no array of booleans.
-    if not isinstance(leaf, np.ndarray) or leaf.dtype.kind != "f":
-        return False
-    with np.errstate(all="ignore"):
-        return bool(np.isnan(leaf.sum()) and np.isnan(leaf).any())
-
-
-def _check_labels(loss: LossFunctionWrapper, labels: np.ndarray, classes: int) -> None:
-    ignored = loss.arguments.get("ignore_class")
-    values = labels if ignored is None else labels[labels != ignored]
-    if not values.size:
-        return
-    low, high = values.min(), values.max()
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"Received a label value of {low if low < 0 else high} which is outside the valid "
-            f"range of [0, {classes}). The model's output has {classes} values a sample: give it "
-            "one for each class, and number the classes from 0."
-        )

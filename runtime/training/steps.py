@@ -53,7 +53,7 @@ def forward(
     """
     x, y, weights = unpack(data)
     with bind(model, trainable, others, metrics):
-        y_pred = model(x, training=training)
+        y_pred = model(x, training=training) if model.needs_outputs else None
         model.fit_state.rows = rows
         try:
             loss = model.call_compute_loss(x, y, y_pred, weights, training)

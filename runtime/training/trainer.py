@@ -12,20 +12,19 @@ import jax.numpy as jnp
 from xlathe.runtime.options import split_options
 from xlathe.runtime.training import steps
 from xlathe.runtime.training.callbacks.catalogue import History
-from xlathe.runtime.training.data.sources import Batch, as_arrays, weights_of_classes
+from xlathe.runtime.training.data.sources import Batch, batch_of
 from xlathe.runtime.training.evaluation import evaluate, predict, predict_batch, test_one
 from xlathe.runtime.training.fit_state import FitState
 from xlathe.runtime.training.fitting import fit, train_one
 from xlathe.runtime.training.metrics.metric import Metric
 from xlathe.runtime.training.optimizers import catalogue as optimizers_module
 from xlathe.runtime.training.outputs import OutputLosses, OutputMetrics
+from xlathe.runtime.training.preparation import Trace, trace_call, trace_step
 from xlathe.runtime.training.saving import load_weights, save_model, save_weights
 from xlathe.tracer.layers.variable import Variable
+from xlathe.tracer.models.model import Model as _Untrained
 
-if TYPE_CHECKING:
-    from xlathe.tracer.models.model import Model as _Base
-else:
-    _Base = object
+_Base = _Untrained if TYPE_CHECKING else object
 
 
 class Trainer(_Base):
@@ -74,7 +73,8 @@ class Trainer(_Base):
                 "`steps_per_execution` must be at least 1. "
                 f"Received: steps_per_execution={steps_per_execution}"
             )
-        split_options(dict(options))
+        known = inspect.signature(Trainer.compile).parameters
+        split_options(options, others=[name for name in known if name not in ("self", "options")])
         optimizer = optimizers_module.get(optimizer)
         half = self.dtype_policy.name == "mixed_float16"
         scaled = isinstance(optimizer, optimizers_module.LossScaleOptimizer)
@@ -270,15 +270,7 @@ class Trainer(_Base):
             The loss, or a list of it and the metrics, or a dict.
         """
         self._check_compiled()
-        batch = Batch(as_arrays(x), as_arrays(y), as_arrays(sample_weight))
-        if class_weight is not None:
-            if sample_weight is not None:
-                raise ValueError(
-                    "Arguments `sample_weight` and `class_weight` cannot be specified at the "
-                    "same time."
-                )
-            batch = batch._replace(weights=weights_of_classes(batch.y, class_weight))
-        logs = train_one(self, batch)
+        logs = train_one(self, batch_of(x, y, sample_weight, class_weight))
         return logs if return_dict else self._in_order(logs)
 
     def test_on_batch(
@@ -286,8 +278,7 @@ class Trainer(_Base):
     ) -> Any:
         """Return loss and metrics on one batch; the arguments are those of `train_on_batch`."""
         self._check_compiled()
-        batch = Batch(as_arrays(x), as_arrays(y), as_arrays(sample_weight))
-        logs = test_one(self, batch)
+        logs = test_one(self, batch_of(x, y, sample_weight))
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -314,6 +305,19 @@ class Trainer(_Base):
     def predict_step(self, state: Any, data: Any) -> tuple[Any, Any]:
         """Return outputs and the other variables' values, given those of all variables."""
         return steps.prediction_step(self, state, data)
+
+    @property
+    def needs_outputs(self) -> bool:
+        """Whether loss and metrics are computed of the model's outputs."""
+        return True
+
+    def trace(self, batch: Batch, training: bool) -> Trace:
+        """Return what a step computes of a batch, given its shapes."""
+        own = type(self).train_step if training else type(self).test_step
+        default = Trainer.train_step if training else Trainer.test_step
+        if own is not default and self._graph is None and type(self).call is _Untrained.call:
+            return trace_step(self, batch, training)
+        return trace_call(self, batch.x, training)
 
     def compute_loss(
         self,

@@ -31,7 +31,7 @@ from xlathe.tracer.layers import (
 from xlathe.tracer.layers.dtypes import get_policy
 from xlathe.tracer.layers.pure import Pure
 from xlathe.tracer.layers.random import SeedGenerator
-from xlathe.tracer.layers.serialization import Configurable
+from xlathe.tracer.layers.serialization import Configurable, suggestion
 from xlathe.tracer.layers.tracking import STATE, held, unique
 from xlathe.tracer.layers.variable import Variable
 
@@ -87,8 +87,10 @@ class Layer(Pure, Configurable):
         shape = kwargs.pop("input_shape", None)
         self.input_shape_argument = (size,) if size is not None else shape
         if kwargs:
+            known = {**self._signature.parameters, **inspect.signature(Layer.__init__).parameters}
+            hint = suggestion(next(iter(kwargs)), known)
             raise ValueError(
-                f"Unrecognized keyword arguments passed to {type(self).__name__}: {kwargs}"
+                f"Unrecognized keyword arguments passed to {type(self).__name__}: {kwargs}{hint}"
             )
         if not isinstance(trainable, bool):
             raise ValueError(

@@ -140,10 +140,10 @@ class Variable(Arithmetic):
         return value
 
     def assign_add(self, value: Any) -> Any:
-        return self.assign(self.value + value)
+        return self.assign(self.value + jnp.asarray(value, self.dtype))
 
     def assign_sub(self, value: Any) -> Any:
-        return self.assign(self.value - value)
+        return self.assign(self.value - jnp.asarray(value, self.dtype))
 
     def numpy(self) -> np.ndarray:
         return np.asarray(self.value)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xlathe.tracer.layers import symbolic
 from xlathe.tracer.layers.layer import Layer
+from xlathe.tracer.layers.serialization import suggestion
 from xlathe.tracer.models import configs
 from xlathe.tracer.models.functional import LayerGraph
 from xlathe.tracer.models.summary import print_summary
@@ -139,8 +140,9 @@ class Model(Layer):
         for layer in self.layers:
             if layer.name == name:
                 return layer
+        names = [layer.name for layer in self.layers]
         raise ValueError(
-            f"No such layer: {name}. Existing layers are: {[layer.name for layer in self.layers]}."
+            f"No such layer: {name}. Existing layers are: {names}.{suggestion(str(name), names)}"
         )
 
     def summary(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xlathe.runtime.training.callbacks.averages import SwapEMAWeights as SwapEMAWeights
 from xlathe.runtime.training.callbacks.callback import Callback as Callback
 from xlathe.runtime.training.callbacks.callback import CallbackList as CallbackList
 from xlathe.runtime.training.callbacks.callback import LambdaCallback as LambdaCallback
@@ -19,6 +20,8 @@ from xlathe.runtime.training.callbacks.checkpoints import ModelCheckpoint as Mod
 from xlathe.runtime.training.callbacks.monitors import EarlyStopping as EarlyStopping
 from xlathe.runtime.training.callbacks.monitors import ReduceLROnPlateau as ReduceLROnPlateau
 from xlathe.runtime.training.callbacks.progress import Progbar
+from xlathe.runtime.training.callbacks.remote import RemoteMonitor as RemoteMonitor
+from xlathe.runtime.training.callbacks.tensorboard import TensorBoard as TensorBoard
 
 
 class History(Callback):

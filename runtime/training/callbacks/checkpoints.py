@@ -84,26 +84,45 @@ class ModelCheckpoint(MonitorCallback):
             self._save(epoch, None, logs or {})
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
-        if self.save_best_only:
-            current = self.value(logs)
-            if current is not None and not self.improves(current, self.best):
-                return
-            self.best = current if current is not None else self.best
+        path = self._path(epoch, batch, logs)
+        if not self._should_save(epoch, path, logs):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path)
+        self._say(epoch, f"finished saving model to {path}")
+
+    def _should_save(self, epoch: int, path: Path, logs: Logs) -> bool:
+        current = self.value(logs) if self.save_best_only else None
+        if current is None:
+            self._say(epoch, f"saving model to {path}")
+            return True
+        best = "None" if self.best is None else f"{self.best:.5f}"
+        if not self.improves(current, self.best):
+            self._say(epoch, f"{self.monitor} did not improve from {best}")
+            return False
+        self._say(
+            epoch, f"{self.monitor} improved from {best} to {current:.5f}, saving model to {path}"
+        )
+        self.best = current
+        return True
+
+    def _say(self, epoch: int, text: str) -> None:
+        if self.verbose > 0:
+            print(f"\nEpoch {epoch + 1}: {text}")
+
+    def _path(self, epoch: int, batch: int | None, logs: Logs) -> Path:
+        """Return the file, with numbers and metrics in the place of their names."""
         known = {"epoch": epoch + 1, **({} if batch is None else {"batch": batch + 1}), **logs}
         try:
-            path = Path(self.filepath.format(**known))
+            return Path(self.filepath.format(**known))
         except KeyError as error:
             raise KeyError(
                 f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}. '
                 f"Known names: {', '.join(known)}"
             ) from error
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if self.verbose > 0:
-            print(f"\nEpoch {epoch + 1}: saving model to {path}")
-        if self.save_weights_only:
-            self.model.save_weights(path)
-        else:
-            self.model.save(path)
 
 
 class BackupAndRestore(Callback):

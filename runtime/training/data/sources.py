@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -108,8 +109,17 @@ def is_array_like(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(is_array_like(item) for item in value.values())
     if isinstance(value, list | tuple):
-        return True
+        return not _are_batches(value)
     return hasattr(value, "shape") or hasattr(value, "to_numpy")
+
+
+def _are_batches(items: Sequence[Any]) -> bool:
+    """Whether the items of a list are `(x, y)` pairs of arrays rather than rows or inputs."""
+    return (
+        isinstance(items, list)
+        and bool(items)
+        and all(isinstance(item, tuple) and any(map(np.ndim, leaves(item))) for item in items)
+    )
 
 
 def weights_of_classes(y: Any, class_weight: Mapping[int, float]) -> np.ndarray:
@@ -136,8 +146,32 @@ def weights_of_classes(y: Any, class_weight: Mapping[int, float]) -> np.ndarray:
     labels = np.round(labels).astype(np.int64)
     weights = np.ones(labels.shape, np.float32)
     for label, weight in class_weight.items():
+        if not isinstance(label, int | np.integer):
+            raise ValueError(
+                "The keys of `class_weight` are the numbers of classes. Received: "
+                f"class_weight={dict(class_weight)!r}"
+            )
         weights[labels == int(label)] = weight
     return weights
+
+
+def check_counts(**counts: Any) -> None:
+    """Raise `ValueError` if a number of steps, epochs or samples is not a whole number above 0.
+
+    Args:
+        **counts: the arguments by name; `None` where they aren't given.
+    """
+    for name, count in counts.items():
+        if count is None:
+            continue
+        try:
+            whole = operator.index(count)
+        except TypeError:
+            whole = 0
+        if whole < 1:
+            raise ValueError(
+                f"`{name}` must be an integer of at least 1. Received: {name}={count!r}"
+            )
 
 
 class ArrayData:
@@ -164,12 +198,8 @@ class ArrayData:
         shuffle: bool | str = False,
         class_weight: Mapping[int, float] | None = None,
     ) -> None:
-        batch = Batch(as_arrays(x), as_arrays(y), as_arrays(weights))
-        if class_weight is not None:
-            batch = with_class_weights(batch, class_weight)
-        _check_lengths(batch)
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+        check_counts(batch_size=batch_size)
+        batch = batch_of(x, y, weights, class_weight)
         if not isinstance(shuffle, bool) and shuffle != "batch":
             raise ValueError(
                 f'`shuffle` must be True, False or "batch". Received: shuffle={shuffle!r}'
@@ -217,6 +247,27 @@ class ArrayData:
         """Do nothing: arrays need no telling."""
 
 
+def batch_of(
+    x: Any, y: Any = None, weights: Any = None, class_weight: Mapping[int, float] | None = None
+) -> Batch:
+    """Return a batch of what a user gives, as arrays.
+
+    Args:
+        x: inputs.
+        y: targets, or `None`.
+        weights: sample weights, or `None`.
+        class_weight: weights by class, which become sample weights.
+
+    Raises:
+        ValueError: lengths differ, there are no samples, or weights of both kinds.
+    """
+    batch = Batch(as_arrays(x), as_arrays(y), as_arrays(weights))
+    if class_weight is not None:
+        batch = with_class_weights(batch, class_weight)
+    _check_lengths(batch)
+    return batch
+
+
 def _check_lengths(batch: Batch) -> None:
     sizes: dict[str, list[int]] = {}
     for name, tree in batch._asdict().items():
@@ -249,8 +300,8 @@ def with_class_weights(batch: Batch, class_weight: Mapping[int, float]) -> Batch
     """
     if batch.weights is not None:
         raise ValueError(
-            "You cannot `class_weight` and `sample_weight` at the same time. Multiply the "
-            "sample weights by those of the classes."
+            "Arguments `sample_weight` and `class_weight` cannot be specified at the same time. "
+            "Multiply the sample weights by those of the classes."
         )
     return batch._replace(weights=weights_of_classes(batch.y, class_weight))
 
@@ -316,11 +367,7 @@ class StreamData:
 
     def _convert(self, item: Any) -> Batch:
         x, y, weights = unpack(item)
-        batch = Batch(as_arrays(x), as_arrays(y), as_arrays(weights))
-        if self.class_weight is not None:
-            batch = with_class_weights(batch, self.class_weight)
-        _check_lengths(batch)
-        return batch
+        return batch_of(x, y, weights, self.class_weight)
 
     def end_epoch(self) -> None:
         """Tell the source that an epoch ended, and start anew if it can."""

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from xlathe.runtime.training.optimizers.optimizer import Optimizer, OptimizerState
+from xlathe.tracer.layers.variable import Variable
 
 Array = jax.Array
 
@@ -66,6 +67,11 @@ class LossScaleOptimizer(Optimizer):
             return parameters, {**smaller, "inner": rule["inner"]}
 
         return jax.lax.cond(finite, go, skip)
+
+    @property
+    def averages(self) -> list[Variable]:
+        """The variables of the inner optimizer's moving averages."""
+        return list(self._state_variables().rule["inner"].averages)
 
     @property
     def learning_rate(self) -> Any:

@@ -395,13 +395,21 @@ class Optimizer:
             variable.assign(value)
         return self.iterations
 
+    @property
+    def averages(self) -> list[Variable]:
+        """The variables of the weights' moving averages; none unless `use_ema`."""
+        return list(self._state_variables().averages)
+
+    def _state_variables(self) -> OptimizerState:
+        """Return the state with a variable in the place of each value."""
+        variables = self.variables  # which makes the tree
+        return jax.tree.unflatten(self._tree, variables)
+
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Replace weights by their moving averages, if these are kept."""
-        if not self.use_ema:
-            return
-        state = self.state_of(self._variables)
-        for variable, average in zip(var_list, state.averages, strict=True):
-            variable.assign(average)
+        averages = self.averages
+        for variable, average in zip(var_list, averages, strict=True) if averages else ():
+            variable.assign(average.value)
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None

@@ -43,6 +43,30 @@ CASES = {
         {"class_weight": {0: 1.0}, "sample_weight": np.ones(10)},
         "at the same time",
     ),
+    "both weights in batches": (
+        (iter([(X, LABELS, np.ones(10))]),),
+        {"class_weight": {0: 1.0}},
+        "at the same time",
+    ),
+    "classes by name": ((X, LABELS), {"class_weight": {"a": 1.0}}, "numbers of classes"),
+    "labels between classes": ((X, LABELS + 0.5), {}, "label value of 0.5"),
+    "labels of a first batch": ((iter([(X, LABELS + 1)]),), {}, "label value of 3"),
+    "labels of validation": ((X, LABELS), {"validation_data": (X, LABELS + 1)}, "value of 3"),
+    "lengths of validation": ((X, LABELS), {"validation_data": (X, LABELS[:2])}, "cardinality"),
+    "no validation samples": ((X, LABELS), {"validation_data": (X[:0], LABELS[:0])}, "no samples"),
+    "dates": ((X.astype("datetime64[D]"), LABELS), {}, "must be numbers"),
+    "weights' shape": (
+        (X, LABELS),
+        {"sample_weight": np.ones((10, 7))},
+        r"sample weights of shape \(10, 7\) don't fit outputs of shape \(10, 3\)",
+    ),
+    "part of a batch": ((X, LABELS), {"batch_size": 2.5}, "batch_size=2.5"),
+    "epochs of no steps": ((X, LABELS), {"steps_per_epoch": 0}, "steps_per_epoch=0"),
+    "validation after 0 epochs": (
+        (X, LABELS),
+        {"validation_data": (X, LABELS), "validation_freq": 0},
+        "validation_freq=0",
+    ),
     "callback": ((X, LABELS), {"callbacks": [print]}, "callbacks.Callback"),
 }
 
@@ -56,6 +80,55 @@ def test_refused_before_training(name):
         model.fit(*arguments, verbose=0, **options)
     for mine, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(mine, expected)
+
+
+def test_targets_of_another_shape_are_refused_before_callbacks_start(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("kept")
+    model = model_of(loss="mse")
+    with pytest.raises(ValueError, match=r"shape \(10, 5\) don't fit outputs of shape \(10, 3\)"):
+        model.fit(X, np.ones((10, 5)), verbose=0, callbacks=xl.callbacks.CSVLogger(log))
+    assert log.read_text() == "kept"
+
+
+def test_complex_numbers_are_refused():
+    inputs = layers.Input((4,), dtype="complex64")
+    model = xl.Model(inputs, layers.Lambda(lambda x: x * 2)(inputs))
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="outputs are complex"):
+        model.evaluate(X + 1j, X, verbose=0)
+    with pytest.raises(ValueError, match="targets are complex"):
+        model_of(loss="mse").fit(X, X[:, :3] + 1j, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ((X, LABELS[:3]), "cardinality"),
+        ((X[:0], LABELS[:0]), "no samples"),
+        ((X, LABELS + 1), "label value of 3"),
+        ((X[:, :2], LABELS), "shape"),
+        ((np.array([["a"] * 4] * 10), LABELS), "must be numbers"),
+    ],
+)
+def test_one_batch_is_checked_too(batch, message):
+    model = model_of()
+    before = [np.array(weight) for weight in model.get_weights()]
+    for call in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match=message):
+            call(*batch)
+    for mine, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, expected)
+
+
+def test_numbers_of_evaluate_and_predict():
+    model = model_of()
+    with pytest.raises(ValueError, match="batch_size=0"):
+        model.predict(X, batch_size=0)
+    with pytest.raises(ValueError, match="steps=-1"):
+        model.evaluate(X, LABELS, steps=-1)
+    with pytest.raises(ValueError, match="no samples"):
+        model.predict(X[:0], verbose=0)
 
 
 def test_one_hot_targets_for_a_sparse_loss():
@@ -93,8 +166,14 @@ def test_unknown_names(options, message):
 
 
 def test_unknown_options_and_outputs():
-    with pytest.raises(TypeError, match="numeric"):
+    with pytest.raises(TypeError, match="Did you mean 'numerics'"):
         model_of(numeric="strict")
+    with pytest.raises(TypeError, match="Did you mean 'metrics'"):
+        model_of(metric=["accuracy"])
+    with pytest.raises(ValueError, match="Did you mean 'activation'"):
+        layers.Dense(3, activaton="relu")  # pyright: ignore[reportCallIssue]
+    with pytest.raises(ValueError, match="Did you mean 'score'"):
+        xl.Sequential([layers.Input((4,)), layers.Dense(3, name="score")]).get_layer("scor")
     inputs = layers.Input((4,))
     outputs = [layers.Dense(1, name="first")(inputs), layers.Dense(1, name="second")(inputs)]
     model = xl.Model(inputs, outputs)
@@ -115,6 +194,11 @@ def test_not_a_number_is_warned_of_and_can_stop_training(capsys):
         )
     assert len(history.epoch) == 1
     assert "Invalid loss" in capsys.readouterr().out
+
+
+def test_infinity_is_warned_of():
+    with pytest.warns(UserWarning, match="`y` contains NaN or infinity"):
+        model_of(loss="mse").fit(X, np.where(np.eye(10, 3) > 0, np.inf, 0.0), verbose=0)
 
 
 def test_a_generator_that_raises_leaves_the_last_complete_step():

@@ -115,6 +115,35 @@ def test_model_checkpoints(tmp_path):
     assert not np.array_equal(loaded.get_weights()[0], model.get_weights()[0])
 
 
+def test_model_checkpoints_of_batches_and_of_the_best(tmp_path, capsys):
+    keep = callbacks.ModelCheckpoint(
+        tmp_path / "{epoch}-{batch}.weights", save_weights_only=True, save_freq=2
+    )
+    fit(model_of(), keep, epochs=2)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["1-2.weights", "2-1.weights", "2-3.weights"]
+
+    def best(name, **options):
+        return callbacks.ModelCheckpoint(
+            tmp_path / name, "loss", 1, save_best_only=True, save_weights_only=True, **options
+        )
+
+    low = best("low.weights", initial_value_threshold=1e-9)
+    worst = best("worst.weights", mode="max", initial_value_threshold=1e-9)
+    history = fit(model_of(), low, worst, epochs=1)
+    assert not (tmp_path / "low.weights").exists()
+    assert (tmp_path / "worst.weights").exists()
+    (loss,) = history.history["loss"]
+    assert worst.best == loss
+    shown = capsys.readouterr().out
+    assert "Epoch 1: loss did not improve from 0.00000" in shown
+    assert f"loss improved from 0.00000 to {loss:.5f}, saving model to" in shown
+    with pytest.raises(KeyError, match="Known names: epoch, loss, mae"):
+        fit(model_of(), callbacks.ModelCheckpoint(tmp_path / "{val_loss}.weights"), epochs=1)
+    with pytest.raises(ValueError, match="Unrecognized save_freq: 0"):
+        callbacks.ModelCheckpoint(tmp_path / "m", save_freq=0)
+
+
 @pytest.mark.parametrize(("save_freq", "stop_at"), [("epoch", (1, 2)), (2, (1, 2))])
 def test_resuming_is_bit_identical(tmp_path, save_freq, stop_at):
     def dropout():

@@ -133,6 +133,7 @@ class Batches:
 def test_any_iterable_of_batches():
     arrays = trained(model_of(), shuffle=False)
     assert_same(arrays, trained(model_of(), Batches(), None))
+    assert_same(arrays, trained(model_of(), list(Batches()), None))
     history, _ = trained(model_of(), Batches(), None, validation_data=Batches())
     assert len(history["val_loss"]) == 2
 
