@@ -1,0 +1,153 @@
+"""Pooling over windows, forward and backward, by one slice for each place in a window.
+
+XLA's CPU backend visits one window after the other, and finds the place of each maximum again in
+the gradient. Slices are arrays of all windows' first elements, of all their second ones, and so
+on: arithmetic on them is fused and vectorised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+
+import numpy as np
+
+from xlathe.compiler.ir import Node
+from xlathe.compiler.ir.graph import unwrap
+from xlathe.compiler.ir.types import array_type
+from xlathe.compiler.ops.build import filled, make
+from xlathe.compiler.rules.rule import Declined, Outcome
+from xlathe.compiler.windows.slices import cast, is_floating, offsets, padded, strided, wide
+
+_COMPARISONS = {"reduce_window_max": "ge", "reduce_window_min": "le"}
+_FEW = 4
+_MANY_FORWARD = 9
+_MANY = 25
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows over an array.
+
+    Attributes:
+        sizes: the size of a window along each axis,
+        strides: the distance from one to the next,
+        padding: what stands around the array,
+        counts: and how many windows there are.
+    """
+
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    counts: tuple[int, ...]
+
+    @property
+    def overlap(self) -> bool:
+        """Whether windows share elements."""
+        return any(size > stride for size, stride in zip(self.sizes, self.strides, strict=True))
+
+    def parts(self, source: Node, outside: float) -> list[Node]:
+        """One array for each place in a window: what stands there in all windows."""
+        around = padded(source, [(low, high, 0) for low, high in self.padding], outside)
+        return [strided(around, start, self.counts, self.strides) for start in offsets(self.sizes)]
+
+    def spread(self, part: Node, start: Sequence[int], shape: Sequence[int]) -> Node:
+        """Put what stands at one place of all windows back where it was, zeros elsewhere."""
+        config = []
+        for axis, place in enumerate(start):
+            low, high = self.padding[axis]
+            reach = (self.counts[axis] - 1) * self.strides[axis] + 1
+            above = low + shape[axis] + high - place - reach
+            config.append((place - low, above - high, self.strides[axis] - 1))
+        return padded(part, config, 0.0)
+
+
+def extreme(item: Node) -> Outcome:
+    """The largest, or smallest, of each window, by comparing one place after the other.
+
+    Its derivative, too, belongs to the first of equal elements.
+    """
+    found = _windows(item, item.inputs[0], item.type.shape, _MANY_FORWARD)
+    if not isinstance(found, Windows):
+        return found
+    source, comparison = item.inputs[0], _COMPARISONS[item.operation]
+    parts = found.parts(source, _outside(source.type.dtype, comparison))
+    best = parts[0]
+    for part in parts[1:]:
+        best = make("select_n", make(comparison, best, part), part, best)
+    if not is_floating(source.type.dtype):
+        return best
+    # Comparisons let NaN go by. Where there is one, it is added; elsewhere -0.0, which is nothing.
+    is_nan = reduce(lambda one, other: make("or", one, other), (_nan(part) for part in parts))
+    added = make("select_n", is_nan, filled(-0.0, item.type), filled(np.nan, item.type))
+    return make("add", best, added)
+
+
+def extreme_gradient(item: Node) -> Outcome:
+    """What comes back to each window, given to the first of its largest, or smallest, elements."""
+    cotangent, source = item.inputs
+    comparison = getattr(unwrap(item["select_prim"]), "name", "")
+    found = _windows(item, source, cotangent.type.shape, _MANY)
+    if not isinstance(found, Windows):
+        return found
+    if comparison not in ("ge", "le") or not is_floating(source.type.dtype):
+        return None
+    best, *others = found.parts(source, _outside(source.type.dtype, comparison))
+    of_places = array_type(cotangent.type.shape, np.int8)
+    index, zeros = filled(0, of_places), filled(0, cotangent.type)
+    for place, part in enumerate(others, 1):
+        keeps = make(comparison, best, part)
+        best = make("select_n", keeps, part, best)
+        index = make("select_n", keeps, filled(place, of_places), index)
+    given = []
+    for place, start in enumerate(offsets(found.sizes)):
+        hit = make("eq", index, filled(place, of_places))
+        given.append(
+            found.spread(make("select_n", hit, zeros, cotangent), start, source.type.shape)
+        )
+    return reduce(lambda one, other: make("add", one, other), given)
+
+
+def total(item: Node) -> Outcome:
+    """The sum of each window, of as many slices as a window has places."""
+    source = item.inputs[0]
+    found = _windows(item, source, item.type.shape, _MANY)
+    if not isinstance(found, Windows):
+        return found
+    if prod(found.sizes) <= _FEW:
+        return Declined("XLA adds up so small windows as fast itself")
+    parts = found.parts(cast(source, wide(source.type.dtype)), 0)
+    return cast(reduce(lambda one, other: make("add", one, other), parts), item.type.dtype)
+
+
+def _windows(item: Node, source: Node, counts: tuple[int, ...], most: int) -> Windows | Outcome:
+    if not source.type.is_plain or not item.type.is_plain or item.type.weak or not item.type.size:
+        return None
+    dilations = (
+        *item.attributes.get("base_dilation", ()),
+        *item.attributes.get("window_dilation", ()),
+    )
+    sizes = item["window_dimensions"]
+    if prod(sizes) == 1 or not (is_floating(source.type.dtype) or source.type.dtype.kind in "iu"):
+        return None
+    if set(dilations) - {1}:
+        return Declined("its windows, or what they lie on, are dilated")
+    if prod(sizes) > most:
+        return Declined(f"a window has {prod(sizes)} places, more than are worth a slice each")
+    if any(low < 0 or high < 0 for low, high in item["padding"]):
+        return Declined("its padding cuts off elements")
+    return Windows(sizes, item["window_strides"], item["padding"], counts)
+
+
+def _outside(dtype: np.dtype, comparison: str) -> float:
+    """What no element loses against."""
+    if is_floating(dtype):
+        return -np.inf if comparison == "ge" else np.inf
+    limits = np.iinfo(dtype)
+    return limits.min if comparison == "ge" else limits.max
+
+
+def _nan(item: Node) -> Node:
+    return make("ne", item, item)
