@@ -7,6 +7,7 @@ on: arithmetic on them is fused and vectorised.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -17,7 +18,8 @@ import numpy as np
 from xlathe.compiler.ir import Node
 from xlathe.compiler.ir.graph import unwrap
 from xlathe.compiler.ir.types import array_type
-from xlathe.compiler.ops.build import filled, make
+from xlathe.compiler.ops.build import broadcast_in_dim, filled, iota, make, multiply, reshaped
+from xlathe.compiler.ops.elementwise import ELEMENTWISE
 from xlathe.compiler.rules.rule import Declined, Outcome
 from xlathe.compiler.windows.slices import cast, is_floating, offsets, padded, strided, wide
 
@@ -25,6 +27,12 @@ _COMPARISONS = {"reduce_window_max": "ge", "reduce_window_min": "le"}
 _FEW = 4
 _MANY_FORWARD = 9
 _MANY = 25
+_LONG = 64
+_DEAR = frozenset(
+    "acos acosh asin asinh atan atan2 atanh cbrt cos cosh digamma erf_inv erfc lgamma pow sin "
+    "sinh tan".split()
+)
+_SPREADING = frozenset(["broadcast_in_dim", "reshape", "transpose", "slice", "pad"])
 
 
 @dataclass(frozen=True)
@@ -101,13 +109,63 @@ def extreme_gradient(item: Node) -> Outcome:
         keeps = make(comparison, best, part)
         best = make("select_n", keeps, part, best)
         index = make("select_n", keeps, filled(place, of_places), index)
+    if found.sizes == found.strides:
+        return _among_windows(found, index, cotangent, source.type.shape)
+    if _is_dear(cotangent):
+        return Declined("what comes back would be computed anew for each place of a window")
     given = []
     for place, start in enumerate(offsets(found.sizes)):
         hit = make("eq", index, filled(place, of_places))
-        given.append(
-            found.spread(make("select_n", hit, zeros, cotangent), start, source.type.shape)
-        )
+        part = make("select_n", hit, zeros, cotangent)
+        given.append(found.spread(part, start, source.type.shape))
     return reduce(lambda one, other: make("add", one, other), given)
+
+
+def _among_windows(windows: Windows, index: Node, cotangent: Node, shape: tuple[int, ...]) -> Node:
+    """The same where windows lie side by side: each element compares its place with the index."""
+    whole: list[int] = []
+    axes, inner = [], []
+    for count, size in zip(windows.counts, windows.sizes, strict=True):
+        axes.append(len(whole))
+        whole.append(count)
+        if size > 1:
+            inner.append(len(whole))
+            whole.append(size)
+    full = tuple(whole)
+    places, step = filled(0, array_type(full, np.int8)), 1
+    for axis in reversed(inner):
+        along = iota(full, axis, np.dtype(np.int8))
+        places = make("add", places, multiply(along, filled(step, along.type)))
+        step *= full[axis]
+    hit = make("eq", places, broadcast_in_dim(index, full, tuple(axes)))
+    # Zero and a number are added, as a scatter does: -0.0 becomes 0.0.
+    added = make("add", cotangent, filled(0, cotangent.type))
+    given = make(
+        "select_n",
+        hit,
+        filled(0, cotangent.type.with_shape(full)),
+        broadcast_in_dim(added, full, tuple(axes)),
+    )
+    covered = tuple(map(operator.mul, windows.counts, windows.sizes))
+    around = [
+        (-low, size + low - reach, 0)
+        for (low, _), size, reach in zip(windows.padding, shape, covered, strict=True)
+    ]
+    return padded(reshaped(given, covered), around, 0.0)
+
+
+def _is_dear(item: Node) -> bool:
+    """Whether elementwise work that XLA would fuse into each reader takes long."""
+    seen, stack = {item}, [item]
+    while stack:
+        found = stack.pop()
+        if found.operation in _DEAR or len(seen) > _LONG:
+            return True
+        if found.operation in ELEMENTWISE or found.operation in _SPREADING:
+            new = [source for source in found.inputs if source not in seen]
+            seen.update(new)
+            stack.extend(new)
+    return False
 
 
 def total(item: Node) -> Outcome:
