@@ -49,16 +49,16 @@ def _apart(item: Node) -> bool:
     return all(size <= stride for size, stride in pairs)
 
 
-_EXTREME = Replacing("pooling", "pooling", pooling.extreme, "compared slice by slice")
+_LARGEST = Replacing("pooling", "pooling", pooling.largest, "compared slice by slice")
 RULES: dict[str, tuple[Replacing, ...]] = {
-    "reduce_window_max": (_EXTREME,),
-    "reduce_window_min": (_EXTREME,),
+    "reduce_window_max": (_LARGEST,),
+    "reduce_window_min": (_LARGEST,),
     "reduce_window_sum": (Replacing("pooling", "pooling", pooling.total, "added slice by slice"),),
     "select_and_scatter_add": (
         Replacing(
             "gradient of pooling",
             "pooling",
-            pooling.extreme_gradient,
+            pooling.largest_gradient,
             "compared slice by slice",
             _apart,
         ),

@@ -24,6 +24,7 @@ from xlathe.compiler.rules.rule import Declined, Outcome
 from xlathe.compiler.windows.slices import cast, is_floating, offsets, padded, strided, wide
 
 _COMPARISONS = {"reduce_window_max": "ge", "reduce_window_min": "le"}
+_EXTREMES = {"ge": "max", "le": "min"}
 _FEW = 4
 _MANY_FORWARD = 9
 _MANY = 25
@@ -72,7 +73,7 @@ class Windows:
         return padded(part, config, 0.0)
 
 
-def extreme(item: Node) -> Outcome:
+def largest(item: Node) -> Outcome:
     """The largest, or smallest, of each window, by comparing one place after the other.
 
     Its derivative, too, belongs to the first of equal elements.
@@ -88,12 +89,14 @@ def extreme(item: Node) -> Outcome:
     if not is_floating(source.type.dtype):
         return best
     # Comparisons let NaN go by. Where there is one, it is added; elsewhere -0.0, which is nothing.
-    is_nan = reduce(lambda one, other: make("or", one, other), (_nan(part) for part in parts))
+    name = _EXTREMES[comparison]
+    extreme = reduce(lambda one, other: make(name, one, other), parts)
+    is_nan = make("ne", extreme, extreme)
     added = make("select_n", is_nan, filled(-0.0, item.type), filled(np.nan, item.type))
     return make("add", best, added)
 
 
-def extreme_gradient(item: Node) -> Outcome:
+def largest_gradient(item: Node) -> Outcome:
     """What comes back to each window, given to the first of its largest, or smallest, elements."""
     cotangent, source = item.inputs
     comparison = getattr(unwrap(item["select_prim"]), "name", "")
@@ -205,7 +208,3 @@ def _outside(dtype: np.dtype, comparison: str) -> float:
         return -np.inf if comparison == "ge" else np.inf
     limits = np.iinfo(dtype)
     return limits.min if comparison == "ge" else limits.max
-
-
-def _nan(item: Node) -> Node:
-    return make("ne", item, item)
