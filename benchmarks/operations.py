@@ -1,8 +1,9 @@
 """Operations that layers use: xl.compile against jax.jit, forward, gradient, and steps in a loop.
 
-Pooling, depthwise and pointwise convolutions, and convolutions in loops, over sizes that layers
-have. Prints how many times faster than jit each runs, and exits with a message if one is slower
-than 0.95 of jit.
+Pooling, depthwise and pointwise convolutions, convolutions in loops, and cumulative operations,
+over sizes that layers have. Gradients are taken inside of what is compiled, and from outside of it.
+Prints how many times faster than jit each runs, and exits with a message if one is slower than 0.95
+of jit.
 
     python benchmarks/operations.py --only pool
 """
@@ -116,6 +117,12 @@ def cases() -> list[Case]:
         name = f"{size}x{size} {shape} to {outputs}"
         kernel = (size, size, shape[-1], outputs)
         found.append(Case(name, convolve, (shape, kernel), True))
+    for shape in ((64, 16), (256, 28), (64, 100), (32, 512), (64, 1000), (8, 4096)):
+        found.append(Case(f"cumsum {shape}", partial(jnp.cumsum, axis=-1), (shape,)))
+        found.append(Case(f"cummax {shape}", partial(lax.cummax, axis=1), (shape,)))
+    for shape in ((100, 64), (64, 100, 8)):
+        found.append(Case(f"cumsum {shape}", partial(jnp.cumsum, axis=-2), (shape,)))
+        found.append(Case(f"cumprod {shape}", partial(jnp.cumprod, axis=-2), (shape,)))
     return found
 
 
@@ -128,9 +135,12 @@ def seconds_per_call(function: Callable[..., Any], arguments: Any, calls: int) -
     return (perf_counter() - start) / calls
 
 
-def measure(function: Callable[..., Any], arguments: Any, rounds: int) -> dict[str, list[float]]:
+Form = Callable[..., Any]
+
+
+def measure(ours: Form, peer: Form, arguments: Any, rounds: int) -> dict[str, list[float]]:
     """Return the seconds a call takes, round by round, of each form."""
-    forms = {OURS: xl.compile(function), PEER: jax.jit(function)}
+    forms = {OURS: ours, PEER: peer}
     for form in forms.values():
         seconds_per_call(form, arguments, 1)
     once = seconds_per_call(forms[PEER], arguments, 1)
@@ -156,12 +166,21 @@ def main() -> None:
         arguments = [
             jax.random.normal(key, shape) for key, shape in zip(keys, case.shapes, strict=True)
         ]
-        forms = {"": case.function, ", gradient": partial(gradient, case.function)}
+        inside = partial(gradient, case.function)
+        forms = {
+            "": (xl.compile(case.function), jax.jit(case.function)),
+            ", gradient": (xl.compile(inside), jax.jit(inside)),
+            ", gradient from outside": (
+                jax.jit(partial(gradient, xl.compile(case.function))),
+                jax.jit(inside),
+            ),
+        }
         if case.in_loop and not options.skip_loops:
-            forms[", steps in a loop"] = partial(descent, case.function)
-        for suffix, function in forms.items():
+            steps = partial(descent, case.function)
+            forms[", steps in a loop"] = xl.compile(steps), jax.jit(steps)
+        for suffix, (ours, peer) in forms.items():
             name = f"{case.name}{suffix}"
-            seconds = measure(function, arguments, options.rounds)
+            seconds = measure(ours, peer, arguments, options.rounds)
             ratio = median_ratio(seconds[OURS], seconds[PEER])
             ratios[name] = ratio, NEVER_SLOWER
             times = [f"{median(seconds[kind]) * 1e3:.3f} ms" for kind in (OURS, PEER)]

@@ -30,8 +30,8 @@ class Target:
         large_scores: bytes of attention scores above which they are not all held at once, even
             where that costs time.
         slow: what its XLA runs much slower than other operations of the same values: `pooling`,
-            `products` that are written as convolutions, `depthwise` convolutions, and the
-            gradients of `convolutions in loops`.
+            `products` that are written as convolutions, `depthwise` convolutions, the gradients
+            of `convolutions in loops`, and `cumulative` sums, products and extremes.
     """
 
     name: str
@@ -56,7 +56,7 @@ CPU = Target(
     flops=100e9,
     bandwidth=10e9,
     launch=1e-6,
-    slow=frozenset(["pooling", "products", "depthwise", "convolutions in loops"]),
+    slow=frozenset(["pooling", "products", "depthwise", "convolutions in loops", "cumulative"]),
 )
 GPU = Target(
     "gpu",

@@ -1,8 +1,8 @@
 """Operations that XLA runs slowly on a target, in the form of others that it runs fast.
 
-On CPU, XLA runs gradients of pooling, depthwise convolutions, and in loops most gradients of
-convolutions, one number after the other. What is fused or multiplied as matrices instead takes a
-small part of the time. `Target.slow` says what is replaced where.
+On CPU, XLA runs gradients of pooling, depthwise convolutions, cumulative operations, and in loops
+most gradients of convolutions, one number after the other. What is fused or multiplied as matrices
+instead takes a small part of the time. `Target.slow` says what is replaced where.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Declined, Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.rules.rule import Outcome
 from xlathe.compiler.targets import CPU, Target
-from xlathe.compiler.windows import convolutions, pooling
+from xlathe.compiler.windows import convolutions, cumulative, pooling
 
 _LOOPS = frozenset(["scan", "while", "cond"])
 _CONVOLUTION = "conv_general_dilated"
@@ -49,8 +49,13 @@ def _apart(item: Node) -> bool:
     return all(size <= stride for size, stride in pairs)
 
 
+_CUMULATIVE = Replacing("cumulative operation", "cumulative", cumulative.by_halves, "by halves")
 _LARGEST = Replacing("pooling", "pooling", pooling.largest, "compared slice by slice")
 RULES: dict[str, tuple[Replacing, ...]] = {
+    "cumsum": (_CUMULATIVE,),
+    "cumprod": (_CUMULATIVE,),
+    "cummax": (_CUMULATIVE,),
+    "cummin": (_CUMULATIVE,),
     "reduce_window_max": (_LARGEST,),
     "reduce_window_min": (_LARGEST,),
     "reduce_window_sum": (Replacing("pooling", "pooling", pooling.total, "added slice by slice"),),

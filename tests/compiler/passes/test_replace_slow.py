@@ -388,3 +388,47 @@ def test_convolutions_outside_of_loops_stay():
     x, kernel = operands(NCHW, 4, 4, 6, 3)
     graph, _ = run_passes(capture(partial(convolved, layout=NCHW), x, kernel).graph, EXACT)
     assert ReplaceSlow()(graph) is graph
+
+
+CUMULATIVE = {
+    "sum": lax.cumsum,
+    "product": lax.cumprod,
+    "largest": lax.cummax,
+    "smallest": lax.cummin,
+}
+
+
+@pytest.mark.parametrize("name", CUMULATIVE)
+@pytest.mark.parametrize(("shape", "axis", "reverse"), [((2, 16), 1, False), ((37, 3), 0, True)])
+def test_cumulative_operations(name, shape, axis, reverse):
+    function = partial(CUMULATIVE[name], axis=axis, reverse=reverse)
+    x = numbers(*shape) / 2 + 0.25
+    after, log = replaced(function, x)
+    assert not any(operation.startswith("cum") for operation in after.operations)
+    assert log.hits == {"cumulative operation": 1}
+    agree(partial(gradient, function), x)
+    agree_from_outside(function, x)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64", "int8", "uint32"])
+def test_dtypes_of_cumulative_operations(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        x = jnp.abs(numbers(3, 21)).astype(dtype)
+        assert "cumsum" not in replaced(partial(lax.cumsum, axis=1), x)[0].operations
+        tolerance = 1e-2 if dtype == "bfloat16" else 1e-6
+        agree(lambda x: (lax.cumsum(x, 1), lax.cummax(x, 1)), x, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
+def test_nan_and_infinity_in_cumulative_operations(value):
+    x = numbers(2, 19).at[0, 5].set(value)
+    agree(lambda x: [function(x, 1) for function in CUMULATIVE.values()], x)
+
+
+def test_cumulative_operations_that_stay():
+    def reason(length):
+        return reasons(replaced(lambda x: lax.cumsum(x, 0), numbers(length))[1])
+
+    assert reason(15) == {"15 elements are few"}
+    assert reason(513) == {"of 513 elements, the derivative by halves is slower"}
+    assert not replaced(lambda x: lax.cumsum(x, 0), numbers(20), numerics="strict")[1].hits
