@@ -392,6 +392,23 @@ def test_convolutions_of_other_ranks_in_loops(rank, layout):
     agree(function, x, kernel)
 
 
+def test_grouped_and_strided_convolutions_in_loops():
+    x, kernel = operands(NCHW, 8, 4, 8, 3)
+    function = partial(convolved, strides=(2, 1), layout=NCHW, groups=2)
+
+    def steps(x, kernel):
+        def step(_, values):
+            changes = gradient(function, *values)[1]
+            return tuple(
+                value - 1e-4 * change for value, change in zip(values, changes, strict=True)
+            )
+
+        return lax.fori_loop(0, 40, step, (x, kernel))
+
+    assert replaced(steps, x, kernel)[1].hits == {"convolution in a loop": 1}
+    agree(steps, x, kernel)
+
+
 def test_convolutions_outside_of_loops_stay():
     x, kernel = operands(NCHW, 4, 4, 6, 3)
     graph, _ = run_passes(capture(partial(convolved, layout=NCHW), x, kernel).graph, EXACT)
