@@ -41,6 +41,21 @@ def mlp(library: Any) -> Any:
     )
 
 
+def cnn(library: Any) -> Any:
+    layers = library.layers
+    return library.Sequential(
+        [
+            layers.Input((28, 28, 1)),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
 def lstm(library: Any) -> Any:
     layers = library.layers
     return library.Sequential(
@@ -57,6 +72,14 @@ def transformer(library: Any) -> Any:
     x = layers.LayerNormalization()(layers.Add()([x, hidden]))
     x = layers.GlobalAveragePooling1D()(x)
     return library.Model(inputs, layers.Dense(10, activation="softmax")(x))
+
+
+CASES = {
+    "mlp": (mlp, (20_000, 32)),
+    "cnn": (cnn, (2_000, 28, 28, 1)),
+    "lstm": (lstm, (2_000, 20, 16)),
+    "transformer": (transformer, (2_000, 16, 32)),
+}
 
 
 def compiled(build: Callable[[Any], Any], library: Any) -> Any:
@@ -171,6 +194,7 @@ def compare_predictions(rounds: int) -> tuple[list[list[str]], dict[str, float]]
 LIMITS = {
     f"mlp: epoch, {OURS}/{KERAS}": 1 / 8,
     f"mlp: epoch, {OURS}/{SCAN}": 1.3,
+    f"cnn: epoch, {OURS}/{KERAS}": 1 / 1.4,
     f"lstm: epoch, {OURS}/{KERAS}": 1 / 1.2,
     f"transformer: epoch, {OURS}/{KERAS}": 1 / 1.2,
     f"predict one row, {OURS}/{KERAS}": 1 / 30,
@@ -181,16 +205,11 @@ LIMITS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="*", default=["mlp", "lstm", "transformer", "predict"])
+    parser.add_argument("--only", nargs="*", default=[*CASES, "predict"])
     options = parser.parse_args()
     print(f"{environment()}\nKeras {keras.__version__}, batches of 32, {options.rounds} rounds\n")
-    cases = {
-        "mlp": (mlp, (20_000, 32)),
-        "lstm": (lstm, (2_000, 20, 16)),
-        "transformer": (transformer, (2_000, 16, 32)),
-    }
     rows, ratios = [], {}
-    for name, (build, shape) in cases.items():
+    for name, (build, shape) in CASES.items():
         if name in options.only:
             x = random.normal(size=shape).astype(np.float32)
             y = random.integers(0, 10, shape[0])

@@ -36,6 +36,7 @@ from xlathe.compiler.passes.place import Place
 from xlathe.compiler.passes.recognise_attention import RecogniseAttention
 from xlathe.compiler.passes.reduce import Reduce
 from xlathe.compiler.passes.reorder_products import ReorderProducts
+from xlathe.compiler.passes.replace_slow import ReplaceSlow
 from xlathe.compiler.passes.simplify import Simplify
 from xlathe.compiler.passes.simplify_branches import SimplifyBranches
 from xlathe.compiler.passes.simplify_loops import SimplifyLoops
@@ -114,11 +115,11 @@ def pipeline(
     loops = (*_precision(precision, target), *_loops(numerics, target))
     exact = (*EXACT, *_promotions(precision))
     if numerics == "strict":
-        return (*exact, *used, *loops, *_last(target))
+        return (*exact, *used, *loops, *_last(numerics, target))
     finite = numerics == "finite"
     structure, formulas = _structure(finite, target), _formulas(finite, target)
     kernels = _kernels(target, derive, precision)
-    return (*exact, *kernels, *structure, *used, *formulas, *loops, *_last(target))
+    return (*exact, *kernels, *structure, *used, *formulas, *loops, *_last(numerics, target))
 
 
 def _kernels(target: Target, derive: Derive | None, precision: Policy | None) -> tuple[Step, ...]:
@@ -209,9 +210,13 @@ def _loops(numerics: Numerics, target: Target) -> tuple[Step, ...]:
     )
 
 
-def _last(target: Target) -> tuple[Step, ...]:
+def _last(numerics: Numerics, target: Target) -> tuple[Step, ...]:
     return (
         Step(CompareIndices(), "once nothing asks any more what is scattered where"),
+        Step(
+            ReplaceSlow(numerics, target),
+            "once nothing asks any more what is convolved and pooled, and it is settled where",
+        ),
         Step(FoldConstants(), "again: new forms hold more that is known", again=True),
         Step(Simplify(), "again, over what the new forms brought", again=True),
         Step(DropAssumptions(), "when no rule asks any more what the user said"),

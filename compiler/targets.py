@@ -29,6 +29,9 @@ class Target:
             saves.
         large_scores: bytes of attention scores above which they are not all held at once, even
             where that costs time.
+        slow: what its XLA runs much slower than other operations of the same values: `pooling`,
+            `products` that are written as convolutions, `depthwise` convolutions, the gradients
+            of `convolutions in loops`, and `cumulative` sums, products and extremes.
     """
 
     name: str
@@ -40,13 +43,21 @@ class Target:
     kernels: frozenset[str] = frozenset()
     small_scores: int = 0
     large_scores: int = 1 << 30
+    slow: frozenset[str] = frozenset()
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
         """Estimate the time of work that does so many operations and moves so many bytes."""
         return max(flops / self.flops, moved / self.bandwidth) + kernels * self.launch
 
 
-CPU = Target("cpu", "cpu", flops=100e9, bandwidth=10e9, launch=1e-6)
+CPU = Target(
+    "cpu",
+    "cpu",
+    flops=100e9,
+    bandwidth=10e9,
+    launch=1e-6,
+    slow=frozenset(["pooling", "products", "depthwise", "convolutions in loops", "cumulative"]),
+)
 GPU = Target(
     "gpu",
     "gpu",

@@ -11,7 +11,7 @@ import pytest
 
 import xlathe as xl
 from xlathe import layers
-from xlathe.runtime.training import dispatch, running
+from xlathe.runtime.training import dispatch, preparation, running
 
 random = np.random.default_rng(3)
 X = random.normal(size=(37, 4)).astype("float32")
@@ -64,8 +64,42 @@ def test_one_batch_at_a_time_and_eagerly_give_the_same(monkeypatch):
     assert_same(looped, trained(model_of(steps_per_execution=3)))
     assert_same(looped, trained(model_of(numerics="strict")))
     assert_same(looped, trained(model_of(run_eagerly=True)), rtol=1e-4)
-    monkeypatch.setattr(dispatch, "_BAD_IN_LOOPS", {"cpu": ("dot_general",)})
+    monkeypatch.setattr(preparation, "loops_well", lambda jaxpr: False)
     assert_same(looped, trained(model_of()))
+
+
+@pytest.mark.parametrize(("size", "loops"), [(8, True), (64, False)])
+def test_steps_with_small_convolutions_run_in_a_loop(size, loops):
+    layout = ("NHWC", "HWIO", "NHWC")
+
+    @jax.jit
+    def convolve(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+
+    x, kernel = np.zeros((32, size, size, 3), "float32"), np.zeros((3, 3, 3, 16), "float32")
+    assert dispatch.loops_well(jax.make_jaxpr(convolve)(x, kernel)) == loops
+
+
+def test_convolutions_in_a_loop_give_the_same(monkeypatch):
+    def network():
+        return [
+            layers.Reshape((6, 6, 1)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+        ]
+
+    def model():
+        xl.set_random_seed(1)
+        stack = [layers.Input((36,)), *network(), layers.Dense(3, activation="softmax")]
+        made = xl.Sequential(stack)
+        made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return made
+
+    x = np.repeat(X, 9, axis=1)
+    looped = trained(model(), x)
+    monkeypatch.setattr(preparation, "loops_well", lambda jaxpr: False)
+    assert_same(looped, trained(model(), x))
 
 
 def test_data_that_does_not_fit_on_the_device_gives_the_same(monkeypatch):

@@ -1,0 +1,1 @@
+"""Operations on windows of arrays, written as others that a target runs faster."""
