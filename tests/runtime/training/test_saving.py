@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import xlathe as xl
 from xlathe import layers
@@ -68,56 +69,116 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["m.xlathe"]
 
 
-def damaged(path, **changes):
+def damaged(path, compression=zipfile.ZIP_STORED, **changes):
     """Write an archive of one array with parts of it replaced."""
-    config = {"config": {}, "arrays": [{"name": "a", "dtype": "float32", "shape": [2]}]}
-    parts = {"config.json": json.dumps(config), "arrays/0.bin": bytes(8), **changes}
-    with zipfile.ZipFile(path, "w", changes.pop("compression", zipfile.ZIP_STORED)) as archive:
+    parts = {"config.json": listing(["a"]), "arrays.safetensors": tensors(), **changes}
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in parts.items():
-            if data is not None and name != "compression":
+            if data is not None:
                 archive.writestr(name, data)
+    return path
 
 
-def entry(**changes):
-    described = {"name": "a", "dtype": "float32", "shape": [2], **changes}
-    return json.dumps({"config": {}, "arrays": [described]})
+def listing(names, config=None):
+    return json.dumps({"config": {} if config is None else config, "arrays": names})
+
+
+def tensors(data=bytes(8), **changes):
+    described = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **changes}
+    header = json.dumps({"a": described}).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def test_the_arrays_are_a_safetensors_file(tmp_path):
+    path = damaged(tmp_path / "d", **{"arrays.safetensors": tensors(np.float32([1, 2]).tobytes())})
+    arrays, _ = read_archive(path)
+    np.testing.assert_array_equal(arrays["a"], [1, 2])
+    write_archive(path, {"b": np.float32([3]), "a": np.float32([[1, 2]]).T}, {})
+    with zipfile.ZipFile(path) as archive:
+        stored = safetensors.numpy.load(archive.read("arrays.safetensors"))
+    np.testing.assert_array_equal(stored["a"], [[1], [2]])
+    assert list(read_archive(path)[0]) == ["b", "a"]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"arrays/0.bin": None},
-        {"arrays/0.bin": bytes(4)},
+        {"arrays.safetensors": None},
+        {"arrays.safetensors": tensors(bytes(4))},
+        {"arrays.safetensors": tensors(bytes(12))},
+        {"arrays.safetensors": b""},
+        {"arrays.safetensors": (1 << 62).to_bytes(8, "little") + b"{}"},
+        {"arrays.safetensors": tensors(shape=[3])},
+        {"arrays.safetensors": tensors(shape=[-2])},
+        {"arrays.safetensors": tensors(shape=[1 << 62, 1 << 62])},
+        {"arrays.safetensors": tensors(shape="x")},
+        {"arrays.safetensors": tensors(dtype="object")},
+        {"arrays.safetensors": tensors(data_offsets=[8, 0])},
+        {"arrays.safetensors": tensors(data_offsets=[0, 1 << 62], shape=[1 << 60])},
         {"config.json": None},
         {"config.json": "{"},
         {"config.json": "[]"},
-        {"config.json": entry(shape=[3])},
-        {"config.json": entry(shape=[-2])},
-        {"config.json": entry(shape="x")},
-        {"config.json": entry(dtype="object")},
-        {"config.json": entry(dtype="nothing")},
+        {"config.json": "[" * 100_000},
+        {"config.json": b"\xff\xfe"},
+        {"config.json": listing([])},
+        {"config.json": listing(["a", "b"])},
+        {"config.json": listing(["a", "a"])},
+        {"config.json": listing([1])},
+        {"config.json": listing(["a"], config=[1])},
     ],
+    ids=lambda changes: str(changes)[:60],
 )
 def test_damaged_files_are_refused(tmp_path, changes):
     damaged(tmp_path / "d", **changes)
-    with pytest.raises(ValueError, match=r"damaged|file's"):
+    with pytest.raises(ValueError, match="is not a file that xlathe wrote, or it is damaged"):
         read_archive(tmp_path / "d")
 
 
-def test_truncated_and_inflating_files_are_refused(tmp_path):
+def test_a_truncated_file_is_refused(tmp_path):
     path = tmp_path / "m.xlathe"
     model_of().save(path)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="damaged"):
-        xl.load_model(path)
-    big = entry(shape=[1 << 20])
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("config.json", big)
-        archive.writestr("arrays/0.bin", bytes(4 << 20))
-    with pytest.raises(ValueError, match="bytes"):
-        read_archive(path)
+    whole = path.read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 40):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="damaged"):
+            xl.load_model(path)
     with pytest.raises(FileNotFoundError):
         xl.load_model(tmp_path / "none")
+
+
+def test_an_inflating_file_is_refused(tmp_path):
+    huge = tensors(bytes(4 << 20), shape=[1 << 20], data_offsets=[0, 4 << 20])
+    for part in ({"arrays.safetensors": huge}, {"config.json": " " * (4 << 20)}):
+        path = damaged(tmp_path / "d", compression=zipfile.ZIP_DEFLATED, **part)
+        assert path.stat().st_size < 100_000
+        with pytest.raises(ValueError, match=r"claims to have .* bytes"):
+            read_archive(path)
+
+
+def test_names_of_a_file_are_no_paths(tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    path = damaged(inner / "d", **{"../evil": b"x", "/tmp/evil": b"x"})
+    read_archive(path)
+    write_archive(path, {"../../evil": np.ones(2)}, {})
+    assert list(read_archive(path)[0]) == ["../../evil"]
+    assert [item.name for item in tmp_path.rglob("*")] == ["inner", "d"]
+
+
+def test_weights_of_other_shapes_are_refused(tmp_path):
+    path = tmp_path / "m.xlathe"
+    model_of().save(path)
+    arrays, config = read_archive(path)
+    name = next(iter(arrays))
+    write_archive(path, {**arrays, name: arrays[name].T}, config)
+    with pytest.raises(ValueError, match=r"don't fit .* float32\[5, 4\] in the file"):
+        xl.load_model(path)
+
+
+def test_element_types_that_files_have_no_name_for(tmp_path):
+    with pytest.raises(TypeError, match="'a' has the element type complex128"):
+        write_archive(tmp_path / "a", {"a": np.ones(2, complex)}, {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_class_of_the_file_is_never_looked_up_outside(tmp_path):
