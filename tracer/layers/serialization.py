@@ -12,21 +12,11 @@ _classes: dict[str, type] = {}
 _functions: dict[str, Any] = {}
 
 
-class Configurable:
-    """A class whose objects remember the arguments they were made with.
-
-    `get_config` gives these arguments as plain data; `from_config` makes an equal object.
-    Subclasses are known by their names as soon as they are defined.
-    """
+class Remembering:
+    """A class whose objects remember the arguments they were made with, in `_arguments`."""
 
     _signature: ClassVar[inspect.Signature]
     _arguments: dict[str, Any]
-
-    def __init_subclass__(cls, **kwargs: Any):
-        super().__init_subclass__(**kwargs)
-        known = _classes.get(cls.__name__)
-        if known is None or _is_ours(cls) or not _is_ours(known):
-            _classes[cls.__name__] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any):
         instance = super().__new__(cls)
@@ -43,6 +33,20 @@ class Configurable:
                 arguments.update(arguments.pop(parameter.name, {}))
         object.__setattr__(instance, "_arguments", arguments)
         return instance
+
+
+class Configurable(Remembering):
+    """A class whose objects remember the arguments they were made with.
+
+    `get_config` gives these arguments as plain data; `from_config` makes an equal object.
+    Subclasses are known by their names as soon as they are defined.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        known = _classes.get(cls.__name__)
+        if known is None or _is_ours(cls) or not _is_ours(known):
+            _classes[cls.__name__] = cls
 
     def get_config(self) -> dict[str, Any]:
         for parameter in self._signature.parameters.values():

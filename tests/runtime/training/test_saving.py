@@ -4,6 +4,7 @@ import json
 import zipfile
 
 import numpy as np
+import optax
 import pytest
 import safetensors.numpy
 
@@ -186,3 +187,48 @@ def test_a_class_of_the_file_is_never_looked_up_outside(tmp_path):
     write_archive(tmp_path / "h", {}, config)
     with pytest.raises(ValueError, match="Unknown class"):
         xl.load_model(tmp_path / "h")
+
+
+def compiled_as(kind):
+    model = model_of()
+    metric = xl.metrics.BinaryAccuracy(threshold=0.3)
+    if kind == "schedule":
+        schedule = xl.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)
+        optimizer = xl.optimizers.SGD(schedule, momentum=0.9, clipnorm=1.0)
+        model.compile(optimizer, xl.losses.Huber(delta=0.5), metrics=[metric, "mae"])
+    elif kind == "scaled":
+        optimizer = xl.optimizers.LossScaleOptimizer(xl.optimizers.Adam(0.01))
+        model.compile(optimizer, "mse", weighted_metrics=["mse"], numerics="strict")
+    else:
+        model.compile("adam", "mse", metrics=[xl.metrics.mean_squared_error])
+    return model
+
+
+@pytest.mark.parametrize("kind", ["plain", "schedule", "scaled"])
+def test_training_goes_on_as_it_would_have(tmp_path, kind):
+    model = compiled_as(kind)
+    options = {"epochs": 2, "batch_size": 3, "shuffle": False, "verbose": 0}
+    model.fit(X, X[:, :2], **options)
+    model.save(tmp_path / "m.xlathe")
+    loaded = xl.load_model(tmp_path / "m.xlathe")
+    again = [m.fit(X, X[:, :2], **options).history for m in (model, loaded)]
+    assert again[0] == again[1]
+    for mine, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    assert not xl.load_model(tmp_path / "m.xlathe", compile=False).compiled
+
+
+def test_functions_of_your_own_are_given_by_name(tmp_path):
+    def my_loss(y_true, y_pred):
+        return (y_true - y_pred) ** 2
+
+    model = model_of()
+    model.compile("sgd", my_loss)
+    model.save(tmp_path / "m")
+    with pytest.raises(ValueError, match=r"'my_loss'.*custom_objects.*compile=False"):
+        xl.load_model(tmp_path / "m")
+    loaded = xl.load_model(tmp_path / "m", custom_objects={"my_loss": my_loss})
+    assert loaded.loss is my_loss
+    model.compile(optax.sgd(0.1), "mse")
+    model.save(tmp_path / "m")
+    assert not xl.load_model(tmp_path / "m").compiled
