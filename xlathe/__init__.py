@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from xlathe import losses as losses
     from xlathe import metrics as metrics
     from xlathe import models as models
+    from xlathe import ops as ops
     from xlathe import optimizers as optimizers
     from xlathe import utils as utils
     from xlathe.runtime.training.bring_your_own import as_model as as_model
     from xlathe.runtime.training.bring_your_own import fit as fit
+    from xlathe.runtime.keras.reading import from_keras as from_keras
+    from xlathe.runtime.keras.writing import to_keras as to_keras
     from xlathe.runtime.training.model import Model as Model
     from xlathe.runtime.training.model import Sequential as Sequential
     from xlathe.runtime.training.saving import load_model as load_model
@@ -46,10 +49,13 @@ _LATER = {
     "fit": "xlathe.runtime.training.bring_your_own",
     "Sequential": "xlathe.runtime.training.model",
     "load_model": "xlathe.runtime.training.saving",
+    "from_keras": "xlathe.runtime.keras.reading",
+    "to_keras": "xlathe.runtime.keras.writing",
     "callbacks": "xlathe.callbacks",
     "losses": "xlathe.losses",
     "metrics": "xlathe.metrics",
     "models": "xlathe.models",
+    "ops": "xlathe.ops",
     "optimizers": "xlathe.optimizers",
     "utils": "xlathe.utils",
 }
