@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
 
 Pairs = Iterable[tuple[Any, Any]]
 
@@ -42,8 +40,12 @@ def naming(layer: Any) -> Iterator[None]:
         raise refuse(layer, str(error)) from error
 
 
-def copy_weights(pairs: Pairs) -> None:
+def copy_weights(pairs: Pairs, value_of: Callable[[Any], Any]) -> None:
     """Copy the weights of the first layer of each pair to the second.
+
+    Args:
+        pairs: the pairs of layers.
+        value_of: what returns a weight's value as an array of NumPy.
 
     Raises:
         ValueError: the two have other weights, by name or shape; the message names the layer.
@@ -54,6 +56,6 @@ def copy_weights(pairs: Pairs) -> None:
         if given != expected:
             raise refuse(source, f"its weights are {given}, and {expected} were expected.")
         if given:
-            target.set_weights([np.asarray(value) for value in source.get_weights()])
+            target.set_weights([value_of(item) for item in source.weights])
         if hasattr(target, "finalize_state"):
             target.finalize_state()

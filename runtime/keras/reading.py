@@ -56,7 +56,7 @@ def from_keras(model: Any, custom_objects: Mapping[str, Any] | None = None) -> A
         )
     reader = _Reader(keras, custom_objects or {})
     ours = reader.read(model)
-    copy_weights(reader.pairs)
+    copy_weights(reader.pairs, lambda weight: keras.ops.convert_to_numpy(weight.value))
     if model.compiled:
         _compile(model, ours, custom_objects)
     return ours
@@ -64,7 +64,10 @@ def from_keras(model: Any, custom_objects: Mapping[str, Any] | None = None) -> A
 
 def _compile(model: Any, ours: Any, custom_objects: Mapping[str, Any] | None) -> None:
     try:
-        config = plain(model.get_compile_config())
+        with warnings.catch_warnings():
+            # What Keras has to say about saving a function that has no name is no news here.
+            warnings.simplefilter("ignore")
+            config = plain(model.get_compile_config())
         config.pop("jit_compile", None)
         ours.compile(**compile_arguments(config, custom_objects))
     except (TypeError, ValueError) as error:

@@ -53,7 +53,7 @@ def to_keras(model: Any, custom_objects: Mapping[str, Any] | None = None) -> Any
         )
     writer = _Writer(keras, custom_objects or {})
     theirs = writer.write(model)
-    copy_weights(writer.pairs)
+    copy_weights(writer.pairs, lambda weight: weight.numpy())
     if getattr(model, "compiled", False):
         _compile(model, theirs, writer)
     return theirs
@@ -131,14 +131,16 @@ class _Writer:
             f"Keras's, and pass the class: custom_objects={{'{name}': {name}}}."
         )
 
-    def _call_class(self, cls: Any, config: Mapping[str, Any], source: Any = None) -> Any:
+    def _call_class(
+        self, cls: Any, config: Mapping[str, Any], source: Any = None, kind: str = ""
+    ) -> Any:
         """Return `cls(**config)`, without what only this side has and isn't used."""
         accepted = _parameters(cls)
         known = {} if source is None else _parameters(source)
         arguments = {}
         for key, value in config.items():
             if key in accepted:
-                arguments[key] = self.object(value)
+                arguments[key] = self.object(value, kind)
             elif value is not None and value != known.get(key) and key not in _LEFT_OUT:
                 raise ValueError(f"Keras's takes no `{key}`. Received: {key}={value!r}")
         return cls(**arguments)
@@ -162,7 +164,7 @@ class _Writer:
                 f"Keras has no {kind or 'class'} of the name '{name}'. Pass yours: "
                 f"custom_objects={{'{name}': ...}}."
             )
-        return self._call_class(found, config)
+        return self._call_class(found, config, kind=kind)
 
     def _class(self, name: str, kind: str = "") -> Any:
         """Return Keras's class of this name, also where it is exported under another one."""
@@ -218,27 +220,22 @@ class _Writer:
         graph = model._graph
         if graph is None:
             raise refuse(model, "it has no inputs and outputs yet.")
-        tensors = {id(tensor): self._input(tensor) for tensor in graph.input_tensors}
-
-        def fill(leaf: Any) -> Any:
-            return tensors[id(leaf)] if isinstance(leaf, SymbolicTensor) else leaf
-
-        for node in graph.nodes:
-            args, kwargs = jax.tree.map(fill, (node.args, node.kwargs))
-            if isinstance(node.layer, Operator):
-                function = self._operation(node.layer)
-            else:
-                function = self._pair(node.layer)
-            with naming(node.layer):
-                outputs = function(*args, **kwargs)
-            made, ours = (self._leaves(tree) for tree in (outputs, node.outputs))
-            tensors.update({id(ours): made for ours, made in zip(ours, made, strict=True)})
-        inputs, outputs = jax.tree.map(fill, (graph.inputs, graph.outputs))
+        starts = [self._input(tensor) for tensor in graph.input_tensors]
+        inputs = jax.tree.unflatten(jax.tree.structure(graph.inputs), starts)
+        outputs = graph.replay(starts, self._function_of)
         return _trainable(self.keras.Model(inputs, outputs, name=model.name), model)
 
-    def _leaves(self, tree: Any) -> list[Any]:
-        kinds = self.keras.KerasTensor | SymbolicTensor
-        return [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, kinds)]
+    def _function_of(self, layer: Any) -> Any:
+        """Return what is called in Keras where `layer` was called."""
+        if isinstance(layer, Operator):
+            return self._operation(layer)
+        theirs = self._pair(layer)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with naming(layer):
+                return theirs(*args, **kwargs)
+
+        return call
 
     def _operation(self, layer: Operator) -> Any:
         """Return the function of Keras's that ours stands for."""

@@ -163,7 +163,8 @@ def _find(name: str, known: dict[str, Any], kind: str) -> Any:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name nearest to `name`, or nothing."""
-    nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    public = [item for item in known if not item.startswith("_")]
+    nearest = difflib.get_close_matches(str(name), public, n=1, cutoff=0.5)
     return f" Did you mean '{nearest[0]}'?" if nearest else ""
 
 
