@@ -119,9 +119,11 @@ class _Reader:
                 inner = getattr(layer, key, None)
                 if isinstance(inner, self.keras.layers.Layer):
                     config[key] = self.read(inner)
-            penalty = getattr(layer, "activity_regularizer", None)
-            if penalty is not None and "activity_regularizer" not in config:
-                config["activity_regularizer"] = plain(self.keras.regularizers.serialize(penalty))
+            # Some configs of Keras leave this argument out.
+            taken = "activity_regularizer" in inspect.signature(type(layer).__init__).parameters
+            if taken and layer.activity_regularizer is not None:
+                penalty = self.keras.regularizers.serialize(layer.activity_regularizer)
+                config["activity_regularizer"] = plain(penalty)
             return serialization.deserialize({"class_name": name, "config": config}, self.custom)
 
     def _advice(self, layer: Any) -> str:
