@@ -66,7 +66,7 @@ def compile_arguments(
     Raises:
         ValueError: a class or function is not known.
     """
-    custom = custom_objects or {}
+    custom = {**serialization.get_custom_objects(), **(custom_objects or {})}
     return {
         name: _read(value, {**_KNOWN.get(name, {}), **custom}, name)
         for name, value in config.items()

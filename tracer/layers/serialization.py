@@ -10,6 +10,7 @@ import numpy as np
 
 _classes: dict[str, type] = {}
 _functions: dict[str, Any] = {}
+_custom: dict[str, Any] = {}
 
 
 class Remembering:
@@ -85,6 +86,26 @@ def register(function_or_class: Any) -> Any:
     return function_or_class
 
 
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Any:
+    """Return a decorator that makes a function or class known when a model is loaded.
+
+    Arguments:
+        package: accepted for Keras's sake.
+        name: likewise: files hold the name of the class or function.
+    """
+
+    def decorate(function_or_class: Any) -> Any:
+        _custom[function_or_class.__name__] = function_or_class
+        return function_or_class
+
+    return decorate
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """Return what was registered, by name: a dict that can be added to."""
+    return _custom
+
+
 def serialize(value: Any) -> Any:
     """Return `value` as data that JSON can hold.
 
@@ -143,7 +164,7 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         return slice(*inner)
     if name == "__ellipsis__":
         return Ellipsis
-    custom = custom_objects or {}
+    custom = {**_custom, **(custom_objects or {})}
     if name == "function":
         return _find(inner, {**_functions, **custom}, "function")
     found = _find(name, {**_classes, **custom}, "class")
