@@ -7,9 +7,10 @@ from typing import Any
 import jax
 
 from xlathe.tracer.layers.operations import EAGER, NAMED
-from xlathe.tracer.layers.operator import Operator, value_of
+from xlathe.tracer.layers.operator import Operator
 from xlathe.tracer.layers.serialization import suggestion
 from xlathe.tracer.layers.symbolic import symbolic_leaves
+from xlathe.tracer.layers.variable import value_of
 
 
 @functools.cache

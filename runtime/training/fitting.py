@@ -19,6 +19,7 @@ from xlathe.runtime.training.data.sources import (
     split_arrays,
     unpack,
 )
+from xlathe.runtime.training.data.sources import Batch, make_data, pack, split_arrays, unpack
 from xlathe.runtime.training.dispatch import Program, States, uninterrupted
 from xlathe.runtime.training.evaluation import Evaluator
 from xlathe.runtime.training.preparation import prepare
@@ -46,7 +47,7 @@ def training_program(model: Any) -> tuple[Program, States]:
 
 def _own_step(model: Any) -> Any:
     def train_step(state: Any, data: Any, rows: Any = None) -> Any:
-        return model.train_step(state, data)
+        return model.train_step(state, pack(*data))
 
     return train_step
 

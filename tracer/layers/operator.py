@@ -7,7 +7,7 @@ import jax
 from xlathe.tracer.layers.layer import Layer
 from xlathe.tracer.layers.operations import NAMED, OPERATORS
 from xlathe.tracer.layers.serialization import suggestion
-from xlathe.tracer.layers.variable import Variable
+from xlathe.tracer.layers.variable import value_of
 
 
 class Operator(Layer):
@@ -40,8 +40,3 @@ class Operator(Layer):
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Return nothing: as in Keras, a function's result has no mask, and nobody is warned."""
         return None
-
-
-def value_of(item: Any) -> Any:
-    """Return the value of a variable, and anything else as it is."""
-    return item.value if isinstance(item, Variable) else item

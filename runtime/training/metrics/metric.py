@@ -12,7 +12,7 @@ import numpy as np
 from xlathe.tracer.layers.naming import snake_case
 from xlathe.tracer.layers.scope import StatelessScope
 from xlathe.tracer.layers.serialization import Remembering
-from xlathe.tracer.layers.variable import Variable
+from xlathe.tracer.layers.variable import Variable, value_of
 
 Array = jax.Array
 State = tuple[Array, ...]
@@ -141,7 +141,7 @@ class Metric(Remembering):
                 f"but expected {len(variables)} variables."
             )
         with StatelessScope(dict(zip(variables, values, strict=True))):
-            outcome = action()
+            outcome = jax.tree.map(value_of, action())
             return outcome, [variable.value for variable in variables]
 
     def get_config(self) -> dict[str, Any]:
