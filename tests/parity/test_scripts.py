@@ -11,7 +11,11 @@ import pytest
 
 import xlathe as xl
 
-SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
+LONG = {"sentiment", "tickets", "transformer", "autoencoder", "toy_resnet"}
+SCRIPTS = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
+    for path in sorted((Path(__file__).parent / "scripts").glob("*.py"))
+]
 DRAWN = """VarianceScaling RandomNormal RandomUniform TruncatedNormal Orthogonal""".split()
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -61,7 +65,7 @@ def compare(ours: Any, theirs: Any, where: str) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4, err_msg=where)
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SCRIPTS)
 def test_script_runs_with_only_its_imports_changed(path: Path, same_initial_weights):
     code = path.read_text()
     changed = with_imports_changed(code)
