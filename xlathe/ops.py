@@ -1,4 +1,13 @@
 """Functions of arrays, variables and symbolic tensors, by the names of Keras's `ops`."""
 
-from xlathe.tracer.ops import find as __getattr__  # noqa: F401
-from xlathe.tracer.ops import names as __dir__  # noqa: F401
+from typing import Any
+
+from xlathe.tracer import ops
+
+
+def __getattr__(name: str) -> Any:
+    return ops.find(name)
+
+
+def __dir__() -> list[str]:
+    return ops.names()

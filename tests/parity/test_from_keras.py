@@ -1,5 +1,7 @@
 """Models go from Keras to here and back with their weights, their outputs and their training."""
 
+from typing import Any
+
 import jax
 import keras
 import numpy as np
@@ -145,7 +147,7 @@ def nested():
 
 
 def functions():
-    x = keras.Input((4, 6))
+    x: Any = keras.Input((4, 6))
     y = ops.mean(x * 2 + 1, axis=1, keepdims=True)
     y = ops.concatenate([y, ops.max(x, axis=1, keepdims=True)], axis=-1)
     y = ops.reshape(y, (-1, 12))[:, 1:7]
@@ -205,7 +207,7 @@ def compiled_as(kind):
     if kind == "names":
         model.compile("adam", "binary_crossentropy", metrics=["accuracy", "mse"])
     elif kind == "objects":
-        schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)
+        schedule: Any = keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)
         optimizer = keras.optimizers.SGD(schedule, momentum=0.9, clipnorm=1.0)
         loss = keras.losses.BinaryCrossentropy(label_smoothing=0.1)
         metric = keras.metrics.Precision(thresholds=0.4)

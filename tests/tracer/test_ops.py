@@ -60,7 +60,7 @@ def test_a_mask_ends_at_a_function_without_a_warning():
 def test_rows_that_a_function_mixes_are_not_padded():
     inputs = xl.Input((1,))
     model = xl.Model(inputs, inputs - ops.mean(inputs, axis=0, keepdims=True))
-    x = np.float32([[1], [2], [6]])
+    x = np.array([[1], [2], [6]], "float32")
     np.testing.assert_allclose(model.predict(x, verbose=0), x - 3, rtol=1e-6)
 
 

@@ -1,5 +1,6 @@
 """A model made again with layers of its own."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -67,9 +68,7 @@ def clone_model(
 
         def make(layer: Layer) -> Callable[..., Any]:
             new = clone(layer)
-            if call_function is None:
-                return new
-            return lambda *args, **kwargs: call_function(new, *args, **kwargs)
+            return new if call_function is None else functools.partial(call_function, new)
 
         inputs = jax.tree.unflatten(jax.tree.structure(model._graph.inputs), starts)
         cloned = _kind(model)(inputs, model._graph.replay(starts, make), name=model.name)

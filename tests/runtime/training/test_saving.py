@@ -70,7 +70,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["m.xlathe"]
 
 
-def damaged(path, compression=zipfile.ZIP_STORED, **changes):
+def damaged(path, changes, compression=zipfile.ZIP_STORED):
     """Write an archive of one array with parts of it replaced."""
     parts = {"config.json": listing(["a"]), "arrays.safetensors": tensors(), **changes}
     with zipfile.ZipFile(path, "w", compression) as archive:
@@ -91,10 +91,10 @@ def tensors(data=bytes(8), **changes):
 
 
 def test_the_arrays_are_a_safetensors_file(tmp_path):
-    path = damaged(tmp_path / "d", **{"arrays.safetensors": tensors(np.float32([1, 2]).tobytes())})
+    path = damaged(tmp_path / "d", {"arrays.safetensors": tensors(np.ones(2, "float32").tobytes())})
     arrays, _ = read_archive(path)
-    np.testing.assert_array_equal(arrays["a"], [1, 2])
-    write_archive(path, {"b": np.float32([3]), "a": np.float32([[1, 2]]).T}, {})
+    np.testing.assert_array_equal(arrays["a"], [1, 1])
+    write_archive(path, {"b": np.ones(1), "a": np.array([[1, 2]]).T}, {})
     with zipfile.ZipFile(path) as archive:
         stored = safetensors.numpy.load(archive.read("arrays.safetensors"))
     np.testing.assert_array_equal(stored["a"], [[1], [2]])
@@ -130,7 +130,7 @@ def test_the_arrays_are_a_safetensors_file(tmp_path):
     ids=lambda changes: str(changes)[:60],
 )
 def test_damaged_files_are_refused(tmp_path, changes):
-    damaged(tmp_path / "d", **changes)
+    damaged(tmp_path / "d", changes)
     with pytest.raises(ValueError, match="is not a file that xlathe wrote, or it is damaged"):
         read_archive(tmp_path / "d")
 
@@ -150,7 +150,7 @@ def test_a_truncated_file_is_refused(tmp_path):
 def test_an_inflating_file_is_refused(tmp_path):
     huge = tensors(bytes(4 << 20), shape=[1 << 20], data_offsets=[0, 4 << 20])
     for part in ({"arrays.safetensors": huge}, {"config.json": " " * (4 << 20)}):
-        path = damaged(tmp_path / "d", compression=zipfile.ZIP_DEFLATED, **part)
+        path = damaged(tmp_path / "d", part, zipfile.ZIP_DEFLATED)
         assert path.stat().st_size < 100_000
         with pytest.raises(ValueError, match=r"claims to have .* bytes"):
             read_archive(path)
@@ -159,7 +159,7 @@ def test_an_inflating_file_is_refused(tmp_path):
 def test_names_of_a_file_are_no_paths(tmp_path):
     inner = tmp_path / "inner"
     inner.mkdir()
-    path = damaged(inner / "d", **{"../evil": b"x", "/tmp/evil": b"x"})
+    path = damaged(inner / "d", {"../evil": b"x", "/evil": b"x"})
     read_archive(path)
     write_archive(path, {"../../evil": np.ones(2)}, {})
     assert list(read_archive(path)[0]) == ["../../evil"]
