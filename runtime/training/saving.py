@@ -45,7 +45,12 @@ def save_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True)
             f"The model '{model.name}' is not built, so it has no weights to save. Call it on "
             "data or `build` it first."
         )
-    config = {"format": _FORMAT, "model": serialization.serialize(model), "compile": None}
+    config = {
+        "format": _FORMAT,
+        "model": serialization.serialize(model),
+        "inputs": model.get_build_config(),
+        "compile": None,
+    }
     arrays = _named(model.variables)
     if model.compiled:
         with contextlib.suppress(TypeError):
@@ -81,6 +86,8 @@ def load_model(
             "are read by `model.load_weights`."
         )
     model = serialization.deserialize(config["model"], custom_objects)
+    if not model.built and config["inputs"] is not None:
+        model.build_from_config(config["inputs"])
     values, state = _split(arrays)
     _assign(model.variables, values, path, f"model '{model.name}'")
     if compile and config["compile"] is not None:

@@ -232,3 +232,48 @@ def test_functions_of_your_own_are_given_by_name(tmp_path):
     model.compile(optax.sgd(0.1), "mse")
     model.save(tmp_path / "m")
     assert not xl.load_model(tmp_path / "m").compiled
+
+
+class Subclassed(xl.Model):
+    def __init__(self, units):
+        super().__init__()
+        self.embed = layers.Embedding(7, units)
+        self.head = xl.Sequential([layers.Dense(3), layers.BatchNormalization()])
+
+    def call(self, inputs, training=False):
+        return self.head(self.embed(inputs["tokens"]).mean(1) + inputs["rows"])
+
+
+def from_data():
+    return xl.Sequential([layers.Dense(3), layers.BatchNormalization()]), X
+
+
+def subclassed():
+    return Subclassed(4), {"tokens": np.ones((6, 5), "int32"), "rows": X}
+
+
+class Plain(xl.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_model_that_was_built_by_a_shape_comes_back(tmp_path):
+    model = Plain()
+    model.build((None, 4))
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(xl.load_model(tmp_path / "m")(X), model(X))
+
+
+@pytest.mark.parametrize("make", [from_data, subclassed])
+def test_a_model_that_data_built_comes_back(tmp_path, make):
+    model, x = make()
+    with pytest.raises(ValueError, match="is not built"):
+        model.save(tmp_path / "m")
+    expected = model.predict(x, verbose=0)
+    model.save(tmp_path / "m")
+    loaded = xl.load_model(tmp_path / "m", custom_objects={"Subclassed": Subclassed})
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
