@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from xlathe.runtime.training.archive import read_archive, write_archive
 from xlathe.runtime.training.compiling import compile_arguments, compile_config
 from xlathe.tracer.layers import serialization
+from xlathe.tracer.models.model import Model
 
 _FORMAT = "xlathe model 1"
 _WEIGHTS = "xlathe weights 1"
@@ -85,13 +87,18 @@ def load_model(
             f"{os.fspath(path)!r} holds no model (format {config.get('format')!r}). Weights alone "
             "are read by `model.load_weights`."
         )
-    model = serialization.deserialize(config["model"], custom_objects)
-    if not model.built and config["inputs"] is not None:
-        model.build_from_config(config["inputs"])
     values, state = _split(arrays)
+    with _sound(path):
+        model = serialization.deserialize(config["model"], custom_objects)
+        if not isinstance(model, Model):
+            raise TypeError(f"it describes a {type(model).__name__} instead of a model")
+        if not model.built and config["inputs"] is not None:
+            model.build_from_config(config["inputs"])
+        settings = config["compile"] if compile else None
+        arguments = compile_arguments(settings or {}, custom_objects)
     _assign(model.variables, values, path, f"model '{model.name}'")
-    if compile and config["compile"] is not None:
-        model.compile(**compile_arguments(config["compile"], custom_objects))
+    if settings is not None:
+        model.compile(**arguments)
         if state:
             model.optimizer.build(model.trainable_variables)
             _assign(model.optimizer.variables, state, path, f"optimizer '{model.optimizer.name}'")
@@ -125,6 +132,26 @@ def _check_target(path: str | os.PathLike[str], overwrite: bool) -> None:
         raise FileExistsError(
             f"{os.fspath(path)!r} exists already. Pass `overwrite=True` to replace it."
         )
+
+
+@contextlib.contextmanager
+def _sound(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what a configuration that isn't one raises into an error that says so."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        NotImplementedError,
+        RecursionError,
+        TypeError,
+    ) as error:
+        raise ValueError(
+            f"The configuration of the model in {os.fspath(path)!r} is damaged, or of another "
+            f"version of one of its classes ({type(error).__name__}: {error})."
+        ) from error
 
 
 def _split(arrays: dict[str, np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -189,6 +189,63 @@ def test_a_class_of_the_file_is_never_looked_up_outside(tmp_path):
         xl.load_model(tmp_path / "h")
 
 
+def deep(levels):
+    config = {"class_name": "Dense", "config": {"units": 1}}
+    for _ in range(levels):
+        config = {"class_name": "Sequential", "config": {"name": "s", "layers": [config]}}
+    return config
+
+
+DENSE = {"class_name": "Dense", "config": {"units": 2}}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        None,
+        [],
+        "Sequential",
+        DENSE,
+        {"class_name": "Sequential"},
+        {"class_name": "Sequential", "config": {"name": "s"}},
+        {"class_name": "Sequential", "config": {"name": "s", "layers": [None]}},
+        {"class_name": "Sequential", "config": {"name": "s", "layers": [DENSE, 3]}},
+        {"class_name": ["Sequential"], "config": {}},
+        {"class_name": "Model", "config": {"layers": [], "input_layers": {"__tensor__": [1]}}},
+        {"class_name": "Sequential", "config": {"name": "s", "layers": [{**DENSE, "config": {}}]}},
+        pytest.param(deep(230), id="deep"),
+    ],
+    ids=lambda model: str(model)[:60],
+)
+def test_a_configuration_that_is_none_is_refused(tmp_path, model):
+    config = {"format": "xlathe model 1", "model": model, "inputs": None, "compile": None}
+    write_archive(tmp_path / "h", {}, config)
+    with pytest.raises(ValueError, match=r"\S"):
+        xl.load_model(tmp_path / "h")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compile": {"optimizer": {"class_name": "Popen", "config": {"args": "true"}}}},
+        {"compile": {"optimizer": {"class_name": "Adam", "config": {"nothing": 1}}}},
+        {"compile": {"loss": {"class_name": "function", "config": "system"}}},
+        {"compile": 3},
+        {"inputs": {"x": [3]}},
+    ],
+    ids=str,
+)
+def test_settings_that_are_none_are_refused(tmp_path, changes):
+    model, _ = from_data()
+    model(X)
+    model.compile("adam", "mse")
+    model.save(tmp_path / "m")
+    arrays, config = read_archive(tmp_path / "m")
+    write_archive(tmp_path / "m", arrays, {**config, **changes})
+    with pytest.raises(ValueError, match=r"\S"):
+        xl.load_model(tmp_path / "m")
+
+
 def compiled_as(kind):
     model = model_of()
     metric = xl.metrics.BinaryAccuracy(threshold=0.3)
