@@ -189,13 +189,6 @@ def test_a_class_of_the_file_is_never_looked_up_outside(tmp_path):
         xl.load_model(tmp_path / "h")
 
 
-def deep(levels):
-    config = {"class_name": "Dense", "config": {"units": 1}}
-    for _ in range(levels):
-        config = {"class_name": "Sequential", "config": {"name": "s", "layers": [config]}}
-    return config
-
-
 DENSE = {"class_name": "Dense", "config": {"units": 2}}
 
 
@@ -213,7 +206,6 @@ DENSE = {"class_name": "Dense", "config": {"units": 2}}
         {"class_name": ["Sequential"], "config": {}},
         {"class_name": "Model", "config": {"layers": [], "input_layers": {"__tensor__": [1]}}},
         {"class_name": "Sequential", "config": {"name": "s", "layers": [{**DENSE, "config": {}}]}},
-        pytest.param(deep(230), id="deep"),
     ],
     ids=lambda model: str(model)[:60],
 )
