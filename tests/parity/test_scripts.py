@@ -17,7 +17,11 @@ SCRIPTS = [
     for path in sorted((Path(__file__).parent / "scripts").glob("*.py"))
 ]
 DRAWN = """VarianceScaling RandomNormal RandomUniform TruncatedNormal Orthogonal""".split()
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # Keras asks JAX for the shape of int64 labels, of which JAX 0.12 warns without x64.
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
+]
 
 
 def with_imports_changed(code: str) -> str:
