@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from xlathe import random as random
     from xlathe import saving as saving
     from xlathe import utils as utils
-    from xlathe.runtime.training.bring_your_own import as_model as as_model
-    from xlathe.runtime.training.bring_your_own import fit as fit
     from xlathe.runtime.keras.reading import from_keras as from_keras
     from xlathe.runtime.keras.writing import to_keras as to_keras
+    from xlathe.runtime.training.bring_your_own import as_model as as_model
+    from xlathe.runtime.training.bring_your_own import fit as fit
     from xlathe.runtime.training.losses.catalogue import Loss as Loss
     from xlathe.runtime.training.metrics.metric import Metric as Metric
     from xlathe.runtime.training.model import Model as Model

@@ -19,8 +19,8 @@ from xlathe.runtime.training.data.sources import (
     as_arrays,
     check_counts,
     make_data,
+    pack,
 )
-from xlathe.runtime.training.data.sources import ArrayData, Batch, as_arrays, make_data, pack
 from xlathe.runtime.training.dispatch import Program, States, pad_rows, uninterrupted
 from xlathe.runtime.training.preparation import build, prepare, works_by_row
 from xlathe.runtime.training.running import Runner

@@ -16,10 +16,10 @@ from xlathe.runtime.training.data.sources import (
     Batch,
     check_counts,
     make_data,
+    pack,
     split_arrays,
     unpack,
 )
-from xlathe.runtime.training.data.sources import Batch, make_data, pack, split_arrays, unpack
 from xlathe.runtime.training.dispatch import Program, States, uninterrupted
 from xlathe.runtime.training.evaluation import Evaluator
 from xlathe.runtime.training.preparation import prepare

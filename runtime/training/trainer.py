@@ -22,9 +22,8 @@ from xlathe.runtime.training.optimizers import catalogue as optimizers_module
 from xlathe.runtime.training.outputs import OutputLosses, OutputMetrics
 from xlathe.runtime.training.preparation import Trace, trace_call, trace_step
 from xlathe.runtime.training.saving import load_weights, save_model, save_weights
-from xlathe.tracer.layers.variable import Variable
-from xlathe.tracer.models.model import Model as _Untrained
 from xlathe.tracer.layers.variable import Variable, value_of
+from xlathe.tracer.models.model import Model as _Untrained
 
 _Base = _Untrained if TYPE_CHECKING else object
 
