@@ -25,44 +25,58 @@ from xlathe.tracer.layers.random import set_random_seed as set_random_seed
 from xlathe.tracer.layers.variable import Variable as Variable
 
 if TYPE_CHECKING:
+    from xlathe import backend as backend
     from xlathe import callbacks as callbacks
+    from xlathe import config as config
     from xlathe import losses as losses
     from xlathe import metrics as metrics
+    from xlathe import mixed_precision as mixed_precision
     from xlathe import models as models
+    from xlathe import ops as ops
     from xlathe import optimizers as optimizers
+    from xlathe import random as random
+    from xlathe import saving as saving
     from xlathe import utils as utils
+    from xlathe.runtime.keras.reading import from_keras as from_keras
+    from xlathe.runtime.keras.writing import to_keras as to_keras
     from xlathe.runtime.training.bring_your_own import as_model as as_model
     from xlathe.runtime.training.bring_your_own import fit as fit
+    from xlathe.runtime.training.losses.catalogue import Loss as Loss
+    from xlathe.runtime.training.metrics.metric import Metric as Metric
     from xlathe.runtime.training.model import Model as Model
     from xlathe.runtime.training.model import Sequential as Sequential
+    from xlathe.runtime.training.optimizers.optimizer import Optimizer as Optimizer
     from xlathe.runtime.training.saving import load_model as load_model
 
 __version__ = "0.1.0.dev0"
 
 # Training brings optax in, which takes longer to import than all of xlathe: not before it is used.
 _LATER = {
+    "Loss": "xlathe.runtime.training.losses.catalogue",
+    "Metric": "xlathe.runtime.training.metrics.metric",
     "Model": "xlathe.runtime.training.model",
     "as_model": "xlathe.runtime.training.bring_your_own",
     "fit": "xlathe.runtime.training.bring_your_own",
+    "Optimizer": "xlathe.runtime.training.optimizers.optimizer",
     "Sequential": "xlathe.runtime.training.model",
+    "from_keras": "xlathe.runtime.keras.reading",
     "load_model": "xlathe.runtime.training.saving",
-    "callbacks": "xlathe.callbacks",
-    "losses": "xlathe.losses",
-    "metrics": "xlathe.metrics",
-    "models": "xlathe.models",
-    "optimizers": "xlathe.optimizers",
-    "utils": "xlathe.utils",
+    "to_keras": "xlathe.runtime.keras.writing",
 }
+_MODULES = """backend callbacks config losses metrics mixed_precision models ops optimizers random
+saving utils""".split()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name in _MODULES:
+        found = importlib.import_module(f"xlathe.{name}")
+    elif name in _LATER:
+        found = getattr(importlib.import_module(_LATER[name]), name)
+    else:
         raise AttributeError(f"module 'xlathe' has no attribute {name!r}")
-    module = importlib.import_module(_LATER[name])
-    found = getattr(module, name, module)
     globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_MODULES})

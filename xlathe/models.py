@@ -3,3 +3,4 @@
 from xlathe.runtime.training.model import Model as Model
 from xlathe.runtime.training.model import Sequential as Sequential
 from xlathe.runtime.training.saving import load_model as load_model
+from xlathe.tracer.models.cloning import clone_model as clone_model

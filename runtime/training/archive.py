@@ -1,4 +1,4 @@
-"""Arrays and plain data in a file: a zip of JSON and of arrays as NumPy writes them.
+"""Arrays and plain data in a file: a zip of JSON and of a safetensors file.
 
 Nothing in it is code, and nothing is run on reading. A file is written beside its place and then
 renamed, so that there is always a whole one.
@@ -7,7 +7,6 @@ renamed, so that there is always a whole one.
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 import zipfile
@@ -17,9 +16,30 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import safetensors
+from safetensors.numpy import save
 
-_CONFIG = "config.json"
+_CONFIG, _ARRAYS = "config.json", "arrays.safetensors"
 _MAX_CONFIG_BYTES = 1 << 28
+_DTYPES: dict[str, Any] = {
+    "BOOL": jnp.bool_,
+    "U8": jnp.uint8,
+    "U16": jnp.uint16,
+    "U32": jnp.uint32,
+    "U64": np.uint64,
+    "I8": jnp.int8,
+    "I16": jnp.int16,
+    "I32": jnp.int32,
+    "I64": np.int64,
+    "F8_E4M3": jnp.float8_e4m3fn,
+    "F8_E5M2": jnp.float8_e5m2,
+    "F16": jnp.float16,
+    "BF16": jnp.bfloat16,
+    "F32": jnp.float32,
+    "F64": np.float64,
+    "C64": jnp.complex64,
+}
+_WRITABLE = {np.dtype(dtype) for dtype in _DTYPES.values()}
 
 
 def write_archive(
@@ -31,20 +51,26 @@ def write_archive(
         path: the file.
         arrays: arrays by name.
         config: what JSON can hold.
+
+    Raises:
+        TypeError: an array's element type is none that safetensors has, or JSON can't hold
+            something in `config`.
     """
     target = Path(path)
-    values = {name: np.asarray(array) for name, array in arrays.items()}
-    listed = [
-        {"name": name, "dtype": jnp.dtype(value.dtype).name, "shape": list(value.shape)}
-        for name, value in values.items()
-    ]
+    values = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    for name, value in values.items():
+        if value.dtype not in _WRITABLE:
+            raise TypeError(
+                f"The array {name!r} has the element type {value.dtype}, which a safetensors file "
+                f"cannot hold. Expected one of {', '.join(sorted(d.name for d in _WRITABLE))}."
+            )
+    described = json.dumps({"config": config, "arrays": list(values)})
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_CONFIG, json.dumps({"config": config, "arrays": listed}))
-                for number, value in enumerate(values.values()):
-                    archive.writestr(f"arrays/{number}.bin", np.ascontiguousarray(value).tobytes())
+                archive.writestr(_CONFIG, described)
+                archive.writestr(_ARRAYS, save(values))
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(target)
@@ -60,7 +86,7 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
         path: the file.
 
     Returns:
-        The arrays by name, and the plain data.
+        The arrays by name, in the order in which they were given, and the plain data.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -68,48 +94,44 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = {item.filename: item for item in archive.infolist()}
-            described = _read_config(archive, sizes)
-            arrays = {
-                str(entry["name"]): _read_array(archive, sizes, number, entry)
-                for number, entry in enumerate(described["arrays"])
-            }
-            return arrays, described["config"]
-    except (zipfile.BadZipFile, KeyError, TypeError, EOFError, UnicodeDecodeError) as error:
+            described = json.loads(_read(archive, _CONFIG, _MAX_CONFIG_BYTES))
+            stored = safetensors.deserialize(_read(archive, _ARRAYS))
+        arrays = {
+            name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+            for name, entry in stored
+        }
+        names, config = described["arrays"], described["config"]
+        if not isinstance(config, dict) or sorted(names) != sorted(arrays):
+            raise TypeError("the arrays are not those that the configuration lists")
+        return {name: arrays[name] for name in names}, config
+    except (
+        zipfile.BadZipFile,
+        safetensors.SafetensorError,
+        json.JSONDecodeError,
+        KeyError,
+        TypeError,
+        EOFError,
+        NotImplementedError,
+        RecursionError,
+        UnicodeDecodeError,
+    ) as error:
         raise ValueError(
             f"{os.fspath(path)!r} is not a file that xlathe wrote, or it is damaged "
             f"({type(error).__name__}: {error})."
         ) from error
 
 
-def _read_config(archive: zipfile.ZipFile, sizes: Mapping[str, zipfile.ZipInfo]) -> dict[str, Any]:
-    if sizes[_CONFIG].file_size > _MAX_CONFIG_BYTES:
+def _read(archive: zipfile.ZipFile, name: str, limit: int | None = None) -> bytes:
+    """Return a part of the file, none of which may be compressed: no small file fills memory."""
+    item = archive.getinfo(name)
+    if item.compress_type != zipfile.ZIP_STORED or item.file_size != item.compress_size:
         raise ValueError(
-            f"The file's configuration claims to have {sizes[_CONFIG].file_size} bytes, more than "
-            f"{_MAX_CONFIG_BYTES}: it is not read."
+            f"The file's part {name!r} claims to have {item.file_size} bytes in "
+            f"{item.compress_size}; parts are expected to be stored as they are."
         )
-    try:
-        return json.loads(archive.read(_CONFIG))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"The file's configuration is not JSON: {error}") from error
-
-
-def _read_array(
-    archive: zipfile.ZipFile,
-    sizes: Mapping[str, zipfile.ZipInfo],
-    number: int,
-    entry: Mapping[str, Any],
-) -> np.ndarray:
-    dtype = np.dtype(jnp.dtype(entry["dtype"]))
-    shape = tuple(entry["shape"])
-    if not all(isinstance(size, int) and size >= 0 for size in shape):
-        raise ValueError(f"The file's array {entry['name']!r} claims to have the shape {shape}.")
-    stored = sizes[f"arrays/{number}.bin"]
-    expected = math.prod(shape) * dtype.itemsize
-    # Nothing is unpacked that is larger than what it says it is: no small file makes a huge array.
-    if dtype.hasobject or stored.file_size != expected or stored.compress_size < expected:
+    if limit is not None and item.file_size > limit:
         raise ValueError(
-            f"The file's array {entry['name']!r} has {stored.file_size} bytes; {expected} were "
-            f"expected for {dtype.name}{list(shape)}."
+            f"The file's part {name!r} has {item.file_size} bytes, more than {limit}: "
+            "it is not read."
         )
-    return np.frombuffer(archive.read(stored), dtype).reshape(shape)
+    return archive.read(item)

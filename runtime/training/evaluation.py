@@ -19,6 +19,7 @@ from xlathe.runtime.training.data.sources import (
     as_arrays,
     check_counts,
     make_data,
+    pack,
 )
 from xlathe.runtime.training.dispatch import Program, States, pad_rows, uninterrupted
 from xlathe.runtime.training.preparation import build, prepare, works_by_row
@@ -44,7 +45,7 @@ def test_program(model: Any) -> tuple[Program, States]:
 
 def _own_step(model: Any) -> Any:
     def test_step(state: Any, data: Any, rows: Any = None) -> Any:
-        return model.test_step(state, data)
+        return model.test_step(state, pack(*data))
 
     return test_step
 
@@ -126,9 +127,13 @@ class Predictor:
 
     def __init__(self, model: Any, options: dict[str, Any], eager: bool) -> None:
         def run(trainable: Any, others: Any, x: Any) -> Any:
-            return model.predict_step((trainable, others), (x,))[0]
+            outputs, after = model.predict_step((trainable, others), (x,))
+            pairs = enumerate(zip(others, after, strict=True))
+            self.written = [index for index, (old, new) in pairs if old is not new]
+            return outputs, [after[index] for index in self.written]
 
         run.__name__ = "predict"
+        self.written: list[int] = []
         self.trainable = model.trainable_variables
         self.others = model.non_trainable_variables
         self.by_row = works_by_row(model, training=False) and not eager
@@ -137,7 +142,11 @@ class Predictor:
     def __call__(self, x: Any) -> Any:
         """Return the outputs for a batch, on the device."""
         trainable = [variable.stored for variable in self.trainable]
-        return self._run(trainable, [variable.stored for variable in self.others], x)
+        outputs, after = self._run(trainable, [variable.stored for variable in self.others], x)
+        # Seeds, and what stateful layers carry: most models write none.
+        for index, value in zip(self.written, after, strict=True):
+            self.others[index].assign(value)
+        return outputs
 
 
 def predictor_of(model: Any, x: Any) -> Predictor:

@@ -16,6 +16,7 @@ from xlathe.runtime.training.data.sources import (
     Batch,
     check_counts,
     make_data,
+    pack,
     split_arrays,
     unpack,
 )
@@ -46,7 +47,7 @@ def training_program(model: Any) -> tuple[Program, States]:
 
 def _own_step(model: Any) -> Any:
     def train_step(state: Any, data: Any, rows: Any = None) -> Any:
-        return model.train_step(state, data)
+        return model.train_step(state, pack(*data))
 
     return train_step
 

@@ -14,6 +14,7 @@ from xlathe.tracer.layers import scope
 from xlathe.tracer.layers.core import Lambda
 from xlathe.tracer.layers.layer import Layer
 from xlathe.tracer.layers.normalization import BatchNormalization
+from xlathe.tracer.layers.operations import OPERATORS
 from xlathe.tracer.layers.operator import Operator
 from xlathe.tracer.layers.random import SeedGenerator
 from xlathe.tracer.layers.variable import Variable
@@ -160,5 +161,5 @@ def _layer_works_by_row(layer: Layer, training: bool) -> bool:
     if isinstance(layer, BatchNormalization):
         return not training
     if isinstance(layer, Operator):
-        return layer.operation not in ("getitem", "matmul")
+        return layer.operation in OPERATORS and layer.operation not in ("getitem", "matmul")
     return not isinstance(layer, Lambda) and not getattr(layer, "stateful", False)

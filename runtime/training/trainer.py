@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 
 from xlathe.runtime.options import split_options
@@ -21,7 +22,7 @@ from xlathe.runtime.training.optimizers import catalogue as optimizers_module
 from xlathe.runtime.training.outputs import OutputLosses, OutputMetrics
 from xlathe.runtime.training.preparation import Trace, trace_call, trace_step
 from xlathe.runtime.training.saving import load_weights, save_model, save_weights
-from xlathe.tracer.layers.variable import Variable
+from xlathe.tracer.layers.variable import Variable, value_of
 from xlathe.tracer.models.model import Model as _Untrained
 
 _Base = _Untrained if TYPE_CHECKING else object
@@ -291,7 +292,7 @@ class Trainer(_Base):
         Args:
             state: lists of values: of the trainable variables, the other variables, the
                 optimizer's and the metrics'.
-            data: inputs, targets and sample weights of a batch.
+            data: a batch: `x`, `(x, y)` or `(x, y, sample_weight)`.
 
         Returns:
             Logs by name, and the state after.
@@ -413,7 +414,7 @@ class Trainer(_Base):
             names = {id(metric): name for name, _, metric, _ in state.metrics.entries}
         results: dict[str, Any] = {}
         for metric in self.metrics:
-            value = metric.result()
+            value = jax.tree.map(value_of, metric.result())
             name = names.get(id(metric), metric.name)
             results.update(value if isinstance(value, dict) else {name: value})
         return results

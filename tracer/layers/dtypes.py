@@ -43,6 +43,11 @@ def get_policy(dtype: Any) -> DTypePolicy:
     return DTypePolicy(getattr(dtype, "name", dtype) if not isinstance(dtype, type) else dtype)
 
 
+def dtype_policy() -> DTypePolicy:
+    """Return the policy of layers made now without `dtype`."""
+    return _default
+
+
 def set_dtype_policy(dtype: Any) -> None:
     """Set the policy of layers made from now on without `dtype`."""
     global _default

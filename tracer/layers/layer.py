@@ -35,6 +35,8 @@ from xlathe.tracer.layers.serialization import Configurable, suggestion
 from xlathe.tracer.layers.tracking import STATE, held, unique
 from xlathe.tracer.layers.variable import Variable
 
+_COMMON = {"name", "trainable", "dtype"}
+
 
 class Layer(Pure, Configurable):
     """A callable with weights, as Keras's `Layer`.
@@ -332,6 +334,21 @@ class Layer(Pure, Configurable):
             "dtype": self.dtype_policy.name,
         }
         return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        parameters = inspect.signature(cls.__init__).parameters
+        kinds = {parameter.kind for parameter in parameters.values()}
+        common = set() if inspect.Parameter.VAR_KEYWORD in kinds else _COMMON - set(parameters)
+        passed = {name: value for name, value in config.items() if name not in common}
+        layer = super().from_config(passed, custom_objects)
+        # What an `__init__` of the user's doesn't take is set all the same.
+        for name in common & set(config):
+            if name == "dtype":
+                layer.dtype_policy = get_policy(config[name])
+            else:
+                setattr(layer, "_trainable" if name == "trainable" else name, config[name])
+        return layer
 
     @property
     def input(self) -> Any:

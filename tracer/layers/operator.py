@@ -1,29 +1,42 @@
-"""The layer that stands for an operator on symbolic tensors: `x + y`, `x[:, 0]`."""
+"""The layer that stands for a function of symbolic tensors: `x + y`, `x[:, 0]`, `ops.mean(x)`."""
 
-import operator
 from typing import Any
 
+import jax
+
 from xlathe.tracer.layers.layer import Layer
-from xlathe.tracer.layers.variable import Variable
+from xlathe.tracer.layers.operations import NAMED, OPERATORS
+from xlathe.tracer.layers.serialization import suggestion
+from xlathe.tracer.layers.variable import value_of
 
 
 class Operator(Layer):
-    """An operator of Python, applied to tensors and constants.
+    """An operator of Python or a function of `ops`, applied to tensors and constants.
 
     Arguments:
-        operation: its name in the module `operator`: "add", "getitem", …
+        operation: its name in the module `operator`, "getitem", or in `ops`, "mean".
     """
 
     def __init__(self, operation: str, **kwargs: Any):
         kwargs.setdefault("name", None)
         super().__init__(**kwargs)
+        function = OPERATORS.get(operation) or NAMED.get(operation)
+        if function is None:
+            known = [*OPERATORS, *NAMED]
+            raise ValueError(f"Unknown operation: {operation!r}.{suggestion(operation, known)}")
         self.operation = operation
+        self._function = function
         self.autocast = False
+        self.supports_masking = True
         self.built = True
 
     def default_name(self) -> str:
         return self._arguments["operation"]
 
-    def call(self, *operands: Any) -> Any:
-        values = (v.value if isinstance(v, Variable) else v for v in operands)
-        return getattr(operator, self.operation)(*values)
+    def call(self, *operands: Any, **options: Any) -> Any:
+        values, named = jax.tree.map(value_of, (operands, options))
+        return self._function(*values, **named)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return nothing: as in Keras, a function's result has no mask, and nobody is warned."""
+        return None

@@ -10,23 +10,14 @@ import numpy as np
 
 _classes: dict[str, type] = {}
 _functions: dict[str, Any] = {}
+_custom: dict[str, Any] = {}
 
 
-class Configurable:
-    """A class whose objects remember the arguments they were made with.
-
-    `get_config` gives these arguments as plain data; `from_config` makes an equal object.
-    Subclasses are known by their names as soon as they are defined.
-    """
+class Remembering:
+    """A class whose objects remember the arguments they were made with, in `_arguments`."""
 
     _signature: ClassVar[inspect.Signature]
     _arguments: dict[str, Any]
-
-    def __init_subclass__(cls, **kwargs: Any):
-        super().__init_subclass__(**kwargs)
-        known = _classes.get(cls.__name__)
-        if known is None or _is_ours(cls) or not _is_ours(known):
-            _classes[cls.__name__] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any):
         instance = super().__new__(cls)
@@ -43,6 +34,20 @@ class Configurable:
                 arguments.update(arguments.pop(parameter.name, {}))
         object.__setattr__(instance, "_arguments", arguments)
         return instance
+
+
+class Configurable(Remembering):
+    """A class whose objects remember the arguments they were made with.
+
+    `get_config` gives these arguments as plain data; `from_config` makes an equal object.
+    Subclasses are known by their names as soon as they are defined.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        known = _classes.get(cls.__name__)
+        if known is None or _is_ours(cls) or not _is_ours(known):
+            _classes[cls.__name__] = cls
 
     def get_config(self) -> dict[str, Any]:
         for parameter in self._signature.parameters.values():
@@ -79,6 +84,26 @@ def register(function_or_class: Any) -> Any:
     known = _classes if inspect.isclass(function_or_class) else _functions
     known[function_or_class.__name__] = function_or_class
     return function_or_class
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Any:
+    """Return a decorator that makes a function or class known when a model is loaded.
+
+    Arguments:
+        package: accepted for Keras's sake.
+        name: likewise: files hold the name of the class or function.
+    """
+
+    def decorate(function_or_class: Any) -> Any:
+        _custom[function_or_class.__name__] = function_or_class
+        return function_or_class
+
+    return decorate
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """Return what was registered, by name: a dict that can be added to."""
+    return _custom
 
 
 def serialize(value: Any) -> Any:
@@ -139,7 +164,7 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         return slice(*inner)
     if name == "__ellipsis__":
         return Ellipsis
-    custom = custom_objects or {}
+    custom = {**_custom, **(custom_objects or {})}
     if name == "function":
         return _find(inner, {**_functions, **custom}, "function")
     found = _find(name, {**_classes, **custom}, "class")
@@ -159,7 +184,8 @@ def _find(name: str, known: dict[str, Any], kind: str) -> Any:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name nearest to `name`, or nothing."""
-    nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    public = [item for item in known if not item.startswith("_")]
+    nearest = difflib.get_close_matches(str(name), public, n=1, cutoff=0.5)
     return f" Did you mean '{nearest[0]}'?" if nearest else ""
 
 

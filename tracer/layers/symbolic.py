@@ -47,8 +47,9 @@ class SymbolicTensor(Arithmetic):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise ValueError(
-            f"{self} has no value yet, so a JAX or NumPy function cannot take it. Wrap the "
-            "function in a layer: `layers.Lambda(function)(x)`, or a Layer whose `call` does it."
+            f"{self} has no value yet, so a JAX or NumPy function cannot take it. Use the one of "
+            "`xlathe.ops`, or wrap it in a layer: `layers.Lambda(function)(x)`, or a Layer whose "
+            "`call` does it."
         )
 
     def __iter__(self) -> Any:

@@ -163,3 +163,8 @@ class Variable(Arithmetic):
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype.name}>"
+
+
+def value_of(item: Any) -> Any:
+    """Return the value of a variable, and anything else as it is."""
+    return item.value if isinstance(item, Variable) else item

@@ -1,5 +1,6 @@
 """Graphs of layer calls between symbolic inputs and outputs: what a functional model runs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -71,17 +72,30 @@ class LayerGraph:
         if masks is not None:
             for tensor, mask in zip(self.input_tensors, jax.tree.leaves(masks), strict=False):
                 scope.set_mask(values[id(tensor)], mask)
+        return self._replay(values, lambda layer: layer)
+
+    def replay(self, starts: list[Any], make: Callable[[Layer], Callable[..., Any]]) -> Any:
+        """Return the outputs of the same calls, of other layers, on other tensors.
+
+        Arguments:
+            starts: what stands for each of `input_tensors`.
+            make: what returns the layer or function that is called in the place of a layer.
+        """
+        pairs = zip(self.input_tensors, starts, strict=True)
+        return self._replay({id(tensor): start for tensor, start in pairs}, make)
+
+    def _replay(self, values: dict[int, Any], make: Callable[[Layer], Callable[..., Any]]) -> Any:
+        def fill(leaf: Any) -> Any:
+            return values[id(leaf)] if isinstance(leaf, SymbolicTensor) else leaf
+
         for node in self.nodes:
-            args, kwargs = jax.tree.map(
-                lambda leaf: values[id(leaf)] if isinstance(leaf, SymbolicTensor) else leaf,
-                (node.args, node.kwargs),
-            )
-            results = node.layer(*args, **kwargs)
+            args, kwargs = jax.tree.map(fill, (node.args, node.kwargs))
+            results = make(node.layer)(*args, **kwargs)
             for tensor, value in zip(
                 symbolic_leaves(node.outputs), jax.tree.leaves(results), strict=True
             ):
                 values[id(tensor)] = value
-        return jax.tree.map(lambda tensor: values[id(tensor)], self.outputs)
+        return jax.tree.map(fill, self.outputs)
 
     def _bind(self, inputs: Any) -> dict[int, Any]:
         """Return the array given for each input, with the input's element type."""

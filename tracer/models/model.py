@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import jax
+
 from xlathe.tracer.layers import symbolic
 from xlathe.tracer.layers.layer import Layer
 from xlathe.tracer.layers.serialization import suggestion
@@ -30,6 +32,7 @@ class Model(Layer):
         outputs = args[1] if len(args) > 1 else kwargs.pop("outputs", None)
         name = args[2] if len(args) > 2 else kwargs.pop("name", None)
         self._graph = None
+        self._seen_inputs: dict[str, Any] | None = None
         super().__init__(name=name, **kwargs)
         if (inputs is None) != (outputs is None):
             raise ValueError(
@@ -54,13 +57,36 @@ class Model(Layer):
         """Make the weights, by a call on abstract arrays of this shape (or structure of shapes)."""
         if self._graph is not None:
             return
-        symbolic.infer(self.call, (symbolic.tensors_of(input_shape, self.compute_dtype),), {})
+        tensors = symbolic.tensors_of(input_shape, self.compute_dtype)
+        self._seen_inputs = _described({next(iter(self._call_signature.parameters)): tensors})
+        symbolic.infer(self.call, (tensors,), {})
 
     def _prepare(self, bound: Any) -> None:
         # A call builds the layers inside as it reaches them: only a `build` of the user's is run.
         if type(self).build is Model.build and self._graph is None:
             return
         super()._prepare(bound)
+
+    def _call(self, args: Any, kwargs: Any) -> Any:
+        if self._seen_inputs is None and self._graph is None:
+            self._seen_inputs = _described(self._bind(args, kwargs).arguments)
+        return super()._call(args, kwargs)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Return what `build_from_config` builds it by: the inputs of its first call, as data."""
+        return self._seen_inputs
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Make the weights as the call did that `get_build_config` tells of."""
+
+        def read(value: Any) -> Any:
+            if isinstance(value, dict) and set(value) == {"shape", "dtype"}:
+                return symbolic.SymbolicTensor(value["shape"], value["dtype"])
+            if isinstance(value, dict):
+                return {key: read(item) for key, item in value.items()}
+            return [read(item) for item in value]
+
+        symbolic.infer(self.__call__, (), {name: read(item) for name, item in config.items()})
 
     if TYPE_CHECKING:
         # A subclass may take whatever arguments it likes.
@@ -182,3 +208,15 @@ class Model(Layer):
         if not config.get("trainable", True):
             model._trainable = False
         return model
+
+
+def _described(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return shapes and types of the arguments that are arrays, with no size for the batch."""
+    arrays = {
+        name: value
+        for name, value in arguments.items()
+        if jax.tree.leaves(value) and all(hasattr(x, "shape") for x in jax.tree.leaves(value))
+    }
+    return jax.tree.map(
+        lambda x: {"shape": [None, *x.shape[1:]] if x.shape else [], "dtype": str(x.dtype)}, arrays
+    )

@@ -56,6 +56,21 @@ def unpack(data: Any) -> tuple[Any, Any, Any]:
     )
 
 
+def pack(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """Return `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`: what there is none of is left out.
+
+    Args:
+        x: inputs.
+        y: targets.
+        sample_weight: weights of the samples.
+    """
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, list | tuple) else x
+
+
 _AS_THEY_ARE = frozenset(np.dtype(name) for name in ("float32", "int32", "uint8", "bool"))
 _NARROW = {np.dtype("float64"): "float32", np.dtype("int64"): "int32", np.dtype("uint64"): "uint32"}
 

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-EPSILON = 1e-7
+from xlathe.tracer.settings import EPSILON as EPSILON
+
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 
 Array = jax.Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -104,9 +105,6 @@ class MeanMetricWrapper(Mean):
         if mask is not None:
             sample_weight = weights_of_mask(mask, sample_weight, self.dtype, "sum")
         super().update_state(values, sample_weight)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.arguments}
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Array:
@@ -222,6 +220,19 @@ def _of(
         for key in arguments.keys() - {"name", "dtype"}:
             setattr(self, key, arguments[key])
 
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    named: Any = __init__
+    named.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter("self", kind),
+            *(inspect.Parameter(key, kind, default=defaults[key]) for key in order),
+            *(
+                inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value)
+                for key, value in defaults.items()
+                if key not in order
+            ),
+        ]
+    )
     body = {
         "__init__": __init__,
         "__doc__": f"The mean of `{function.__name__}`.",

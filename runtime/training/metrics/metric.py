@@ -11,13 +11,14 @@ import numpy as np
 
 from xlathe.tracer.layers.naming import snake_case
 from xlathe.tracer.layers.scope import StatelessScope
-from xlathe.tracer.layers.variable import Variable
+from xlathe.tracer.layers.serialization import Remembering
+from xlathe.tracer.layers.variable import Variable, value_of
 
 Array = jax.Array
 State = tuple[Array, ...]
 
 
-class Metric:
+class Metric(Remembering):
     """A metric: subclass it, make its variables by `add_weight`, write `update_state` and `result`.
 
     Every metric is also pure: `state = init()`, `state = update(state, y_true, y_pred, weights)`,
@@ -140,12 +141,12 @@ class Metric:
                 f"but expected {len(variables)} variables."
             )
         with StatelessScope(dict(zip(variables, values, strict=True))):
-            outcome = action()
+            outcome = jax.tree.map(value_of, action())
             return outcome, [variable.value for variable in variables]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make this metric again."""
-        return {"name": self.name, "dtype": str(self.dtype)}
+        return {**self._arguments, "name": self.name, "dtype": str(self.dtype)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Metric:

@@ -36,6 +36,14 @@ class LossScaleOptimizer(Optimizer):
         self.dynamic_growth_steps = dynamic_growth_steps
         inner_optimizer.loss_scale_factor = None
 
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "inner_optimizer": self.inner_optimizer,
+            "initial_scale": self.initial_scale,
+            "dynamic_growth_steps": self.dynamic_growth_steps,
+            "name": self.name,
+        }
+
     def init_rule(self, parameters: list[Array]) -> Any:
         return {
             "dynamic_scale": jnp.asarray(self.initial_scale, jnp.float32),

@@ -291,3 +291,36 @@ def test_nothing_is_compiled_twice():
     for program in model.fit_state.programs.values():
         assert [run._cache_size() for run in program._many.values()] == [1]
     assert model.__dict__["_predictor"]._run._cache_size() == 2
+
+
+def test_predict_keeps_states_and_seeds():
+    model = xl.Sequential([layers.Input((2, 3), batch_size=4), layers.LSTM(2, stateful=True)])
+    x = np.random.default_rng(0).normal(size=(4, 2, 3)).astype("float32")
+    first, second = (model.predict(x, verbose=0) for _ in range(2))
+    assert not np.allclose(first, second)
+    model.layers[0].reset_state()
+    np.testing.assert_allclose(
+        model.predict(np.tile(x, (2, 1, 1)), batch_size=4, verbose=0)[4:], second
+    )
+    plain = xl.Sequential([layers.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
+    plain.predict(x[:, 0], verbose=0)
+    assert plain._predictor.written == []
+
+
+def test_a_step_is_given_what_there_is_of_a_batch():
+    seen = []
+
+    class Looking(xl.Model):
+        def train_step(self, state, data):
+            seen.append(data)
+            return {}, state
+
+    inputs = layers.Input((2,))
+    model = Looking(inputs, layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
+    for arguments in ((x,), (x, y), (x, y, None, np.ones(4))):
+        names = ("x", "y", "batch_size", "sample_weight")
+        model.fit(**dict(zip(names, arguments, strict=False)), verbose=0)
+    lengths = [len(data) if isinstance(data, tuple) else 1 for data in seen]
+    assert list(dict.fromkeys(lengths)) == [1, 2, 3]

@@ -4,7 +4,9 @@ import json
 import zipfile
 
 import numpy as np
+import optax
 import pytest
+import safetensors.numpy
 
 import xlathe as xl
 from xlathe import layers
@@ -68,56 +70,116 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["m.xlathe"]
 
 
-def damaged(path, **changes):
+def damaged(path, changes, compression=zipfile.ZIP_STORED):
     """Write an archive of one array with parts of it replaced."""
-    config = {"config": {}, "arrays": [{"name": "a", "dtype": "float32", "shape": [2]}]}
-    parts = {"config.json": json.dumps(config), "arrays/0.bin": bytes(8), **changes}
-    with zipfile.ZipFile(path, "w", changes.pop("compression", zipfile.ZIP_STORED)) as archive:
+    parts = {"config.json": listing(["a"]), "arrays.safetensors": tensors(), **changes}
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in parts.items():
-            if data is not None and name != "compression":
+            if data is not None:
                 archive.writestr(name, data)
+    return path
 
 
-def entry(**changes):
-    described = {"name": "a", "dtype": "float32", "shape": [2], **changes}
-    return json.dumps({"config": {}, "arrays": [described]})
+def listing(names, config=None):
+    return json.dumps({"config": {} if config is None else config, "arrays": names})
+
+
+def tensors(data=bytes(8), **changes):
+    described = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **changes}
+    header = json.dumps({"a": described}).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def test_the_arrays_are_a_safetensors_file(tmp_path):
+    path = damaged(tmp_path / "d", {"arrays.safetensors": tensors(np.ones(2, "float32").tobytes())})
+    arrays, _ = read_archive(path)
+    np.testing.assert_array_equal(arrays["a"], [1, 1])
+    write_archive(path, {"b": np.ones(1), "a": np.array([[1, 2]]).T}, {})
+    with zipfile.ZipFile(path) as archive:
+        stored = safetensors.numpy.load(archive.read("arrays.safetensors"))
+    np.testing.assert_array_equal(stored["a"], [[1], [2]])
+    assert list(read_archive(path)[0]) == ["b", "a"]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"arrays/0.bin": None},
-        {"arrays/0.bin": bytes(4)},
+        {"arrays.safetensors": None},
+        {"arrays.safetensors": tensors(bytes(4))},
+        {"arrays.safetensors": tensors(bytes(12))},
+        {"arrays.safetensors": b""},
+        {"arrays.safetensors": (1 << 62).to_bytes(8, "little") + b"{}"},
+        {"arrays.safetensors": tensors(shape=[3])},
+        {"arrays.safetensors": tensors(shape=[-2])},
+        {"arrays.safetensors": tensors(shape=[1 << 62, 1 << 62])},
+        {"arrays.safetensors": tensors(shape="x")},
+        {"arrays.safetensors": tensors(dtype="object")},
+        {"arrays.safetensors": tensors(data_offsets=[8, 0])},
+        {"arrays.safetensors": tensors(data_offsets=[0, 1 << 62], shape=[1 << 60])},
         {"config.json": None},
         {"config.json": "{"},
         {"config.json": "[]"},
-        {"config.json": entry(shape=[3])},
-        {"config.json": entry(shape=[-2])},
-        {"config.json": entry(shape="x")},
-        {"config.json": entry(dtype="object")},
-        {"config.json": entry(dtype="nothing")},
+        {"config.json": "[" * 100_000},
+        {"config.json": b"\xff\xfe"},
+        {"config.json": listing([])},
+        {"config.json": listing(["a", "b"])},
+        {"config.json": listing(["a", "a"])},
+        {"config.json": listing([1])},
+        {"config.json": listing(["a"], config=[1])},
     ],
+    ids=lambda changes: str(changes)[:60],
 )
 def test_damaged_files_are_refused(tmp_path, changes):
-    damaged(tmp_path / "d", **changes)
-    with pytest.raises(ValueError, match=r"damaged|file's"):
+    damaged(tmp_path / "d", changes)
+    with pytest.raises(ValueError, match="is not a file that xlathe wrote, or it is damaged"):
         read_archive(tmp_path / "d")
 
 
-def test_truncated_and_inflating_files_are_refused(tmp_path):
+def test_a_truncated_file_is_refused(tmp_path):
     path = tmp_path / "m.xlathe"
     model_of().save(path)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="damaged"):
-        xl.load_model(path)
-    big = entry(shape=[1 << 20])
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("config.json", big)
-        archive.writestr("arrays/0.bin", bytes(4 << 20))
-    with pytest.raises(ValueError, match="bytes"):
-        read_archive(path)
+    whole = path.read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 40):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="damaged"):
+            xl.load_model(path)
     with pytest.raises(FileNotFoundError):
         xl.load_model(tmp_path / "none")
+
+
+def test_an_inflating_file_is_refused(tmp_path):
+    huge = tensors(bytes(4 << 20), shape=[1 << 20], data_offsets=[0, 4 << 20])
+    for part in ({"arrays.safetensors": huge}, {"config.json": " " * (4 << 20)}):
+        path = damaged(tmp_path / "d", part, zipfile.ZIP_DEFLATED)
+        assert path.stat().st_size < 100_000
+        with pytest.raises(ValueError, match=r"claims to have .* bytes"):
+            read_archive(path)
+
+
+def test_names_of_a_file_are_no_paths(tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    path = damaged(inner / "d", {"../evil": b"x", "/evil": b"x"})
+    read_archive(path)
+    write_archive(path, {"../../evil": np.ones(2)}, {})
+    assert list(read_archive(path)[0]) == ["../../evil"]
+    assert [item.name for item in tmp_path.rglob("*")] == ["inner", "d"]
+
+
+def test_weights_of_other_shapes_are_refused(tmp_path):
+    path = tmp_path / "m.xlathe"
+    model_of().save(path)
+    arrays, config = read_archive(path)
+    name = next(iter(arrays))
+    write_archive(path, {**arrays, name: arrays[name].T}, config)
+    with pytest.raises(ValueError, match=r"don't fit .* float32\[5, 4\] in the file"):
+        xl.load_model(path)
+
+
+def test_element_types_that_files_have_no_name_for(tmp_path):
+    with pytest.raises(TypeError, match="'a' has the element type complex128"):
+        write_archive(tmp_path / "a", {"a": np.ones(2, complex)}, {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_class_of_the_file_is_never_looked_up_outside(tmp_path):
@@ -125,3 +187,142 @@ def test_a_class_of_the_file_is_never_looked_up_outside(tmp_path):
     write_archive(tmp_path / "h", {}, config)
     with pytest.raises(ValueError, match="Unknown class"):
         xl.load_model(tmp_path / "h")
+
+
+DENSE = {"class_name": "Dense", "config": {"units": 2}}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        None,
+        [],
+        "Sequential",
+        DENSE,
+        {"class_name": "Sequential"},
+        {"class_name": "Sequential", "config": {"name": "s"}},
+        {"class_name": "Sequential", "config": {"name": "s", "layers": [None]}},
+        {"class_name": "Sequential", "config": {"name": "s", "layers": [DENSE, 3]}},
+        {"class_name": ["Sequential"], "config": {}},
+        {"class_name": "Model", "config": {"layers": [], "input_layers": {"__tensor__": [1]}}},
+        {"class_name": "Sequential", "config": {"name": "s", "layers": [{**DENSE, "config": {}}]}},
+    ],
+    ids=lambda model: str(model)[:60],
+)
+def test_a_configuration_that_is_none_is_refused(tmp_path, model):
+    config = {"format": "xlathe model 1", "model": model, "inputs": None, "compile": None}
+    write_archive(tmp_path / "h", {}, config)
+    with pytest.raises(ValueError, match=r"\S"):
+        xl.load_model(tmp_path / "h")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compile": {"optimizer": {"class_name": "Popen", "config": {"args": "true"}}}},
+        {"compile": {"optimizer": {"class_name": "Adam", "config": {"nothing": 1}}}},
+        {"compile": {"loss": {"class_name": "function", "config": "system"}}},
+        {"compile": 3},
+        {"inputs": {"x": [3]}},
+    ],
+    ids=str,
+)
+def test_settings_that_are_none_are_refused(tmp_path, changes):
+    model, _ = from_data()
+    model(X)
+    model.compile("adam", "mse")
+    model.save(tmp_path / "m")
+    arrays, config = read_archive(tmp_path / "m")
+    write_archive(tmp_path / "m", arrays, {**config, **changes})
+    with pytest.raises(ValueError, match=r"\S"):
+        xl.load_model(tmp_path / "m")
+
+
+def compiled_as(kind):
+    model = model_of()
+    metric = xl.metrics.BinaryAccuracy(threshold=0.3)
+    if kind == "schedule":
+        schedule = xl.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)
+        optimizer = xl.optimizers.SGD(schedule, momentum=0.9, clipnorm=1.0)
+        model.compile(optimizer, xl.losses.Huber(delta=0.5), metrics=[metric, "mae"])
+    elif kind == "scaled":
+        optimizer = xl.optimizers.LossScaleOptimizer(xl.optimizers.Adam(0.01))
+        model.compile(optimizer, "mse", weighted_metrics=["mse"], numerics="strict")
+    else:
+        model.compile("adam", "mse", metrics=[xl.metrics.mean_squared_error])
+    return model
+
+
+@pytest.mark.parametrize("kind", ["plain", "schedule", "scaled"])
+def test_training_goes_on_as_it_would_have(tmp_path, kind):
+    model = compiled_as(kind)
+    options = {"epochs": 2, "batch_size": 3, "shuffle": False, "verbose": 0}
+    model.fit(X, X[:, :2], **options)
+    model.save(tmp_path / "m.xlathe")
+    loaded = xl.load_model(tmp_path / "m.xlathe")
+    again = [m.fit(X, X[:, :2], **options).history for m in (model, loaded)]
+    assert again[0] == again[1]
+    for mine, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    assert not xl.load_model(tmp_path / "m.xlathe", compile=False).compiled
+
+
+def test_functions_of_your_own_are_given_by_name(tmp_path):
+    def my_loss(y_true, y_pred):
+        return (y_true - y_pred) ** 2
+
+    model = model_of()
+    model.compile("sgd", my_loss)
+    model.save(tmp_path / "m")
+    with pytest.raises(ValueError, match=r"'my_loss'.*custom_objects.*compile=False"):
+        xl.load_model(tmp_path / "m")
+    loaded = xl.load_model(tmp_path / "m", custom_objects={"my_loss": my_loss})
+    assert loaded.loss is my_loss
+    model.compile(optax.sgd(0.1), "mse")
+    model.save(tmp_path / "m")
+    assert not xl.load_model(tmp_path / "m").compiled
+
+
+class Subclassed(xl.Model):
+    def __init__(self, units):
+        super().__init__()
+        self.embed = layers.Embedding(7, units)
+        self.head = xl.Sequential([layers.Dense(3), layers.BatchNormalization()])
+
+    def call(self, inputs, training=False):
+        return self.head(self.embed(inputs["tokens"]).mean(1) + inputs["rows"])
+
+
+def from_data():
+    return xl.Sequential([layers.Dense(3), layers.BatchNormalization()]), X
+
+
+def subclassed():
+    return Subclassed(4), {"tokens": np.ones((6, 5), "int32"), "rows": X}
+
+
+class Plain(xl.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_model_that_was_built_by_a_shape_comes_back(tmp_path):
+    model = Plain()
+    model.build((None, 4))
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(xl.load_model(tmp_path / "m")(X), model(X))
+
+
+@pytest.mark.parametrize("make", [from_data, subclassed])
+def test_a_model_that_data_built_comes_back(tmp_path, make):
+    model, x = make()
+    with pytest.raises(ValueError, match="is not built"):
+        model.save(tmp_path / "m")
+    expected = model.predict(x, verbose=0)
+    model.save(tmp_path / "m")
+    loaded = xl.load_model(tmp_path / "m", custom_objects={"Subclassed": Subclassed})
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)

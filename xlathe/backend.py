@@ -1,0 +1,7 @@
+"""What of Keras's `backend` module scripts still use."""
+
+from xlathe.tracer.layers.naming import clear_session as clear_session
+from xlathe.tracer.settings import backend as backend
+from xlathe.tracer.settings import epsilon as epsilon
+from xlathe.tracer.settings import floatx as floatx
+from xlathe.tracer.settings import image_data_format as image_data_format
