@@ -52,6 +52,18 @@ def test_it_learns():
     assert (model.predict(X, verbose=0).argmax(-1) == labels).mean() > 0.9
 
 
+@pytest.mark.parametrize("rows", [4, 5, 37])
+def test_arrays_handed_out_are_the_callers_to_change(rows):
+    model = model_of()
+    predicted = model.predict(X[:rows], verbose=0)
+    handed_out = [predicted, model.predict(X[:rows], batch_size=64, verbose=0)]
+    handed_out += [model.predict_on_batch(X[:rows]), *model.get_weights()]
+    handed_out += [np.array(weight) for weight in model.weights]
+    for array in handed_out:
+        array[...] = 7
+    np.testing.assert_array_equal(model.predict(X[:rows], verbose=0) == 7, False)
+
+
 def test_one_batch_at_a_time_and_eagerly_give_the_same(monkeypatch):
     looped = trained(model_of())
     assert_same(
