@@ -10,6 +10,7 @@ from xlathe import activations as activations
 from xlathe import constraints as constraints
 from xlathe import initializers as initializers
 from xlathe import layers as layers
+from xlathe import random as random
 from xlathe import regularizers as regularizers
 from xlathe.compiler.precision.policy import PrecisionWarning as PrecisionWarning
 from xlathe.runtime.program import NotOptimized as NotOptimized
