@@ -1,75 +1,106 @@
-"""Random numbers by Keras's names and arguments, from seeds and generators of seeds."""
+"""Random arrays by the names of Keras's `random`, from `jax.random`.
+
+Every function takes `seed`: an integer, which gives the same values each time; a `SeedGenerator`,
+which gives others each time; or None, which draws a seed.
+"""
 
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 
 from xlathe.tracer.layers import scope
-from xlathe.tracer.layers.random import key_of
+from xlathe.tracer.layers.random import SeedGenerator, draw_seed
+
+Seed = int | SeedGenerator | None
 
 
-def _key(name: str, seed: Any) -> jax.Array:
-    if seed is None and scope.current_scope() is not None:
+def _key(seed: Seed) -> jax.Array:
+    if isinstance(seed, SeedGenerator):
+        return seed.next_key()
+    if seed is not None:
+        return jax.random.key(seed)
+    current = scope.current_scope()
+    if current is not None and current.key is not None:
+        return current.next_key("random")
+    if isinstance(jnp.zeros(()), jax.core.Tracer) and not (current and current.abstract):
         raise ValueError(
-            f"`random.{name}` was called without a seed inside a model, where each compiled step "
-            "would draw the same numbers. Make a generator in the layer's `__init__`, "
-            "`self.seed_generator = SeedGenerator()`, and pass `seed=self.seed_generator`."
+            "A random function was called in a compiled one without `seed`: it would draw the "
+            "same values at every call. Make `self.seed_generator = random.SeedGenerator(seed)` in "
+            "the `__init__` of the layer or model, and pass `seed=self.seed_generator`."
         )
-    return key_of(seed)
+    return jax.random.key(draw_seed())
 
 
 def normal(
-    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Seed = None
 ) -> jax.Array:
-    """Return draws from a normal distribution.
-
-    Args:
-        shape: their shape.
-        mean: the distribution's mean.
-        stddev: its standard deviation.
-        dtype: float32 unless given.
-        seed: an integer, which gives the same draws each time, or a `SeedGenerator`.
-
-    Returns:
-        An array.
-    """
-    drawn = jax.random.normal(_key("normal", seed), shape, dtype or "float32")
-    return drawn * jnp.asarray(stddev, drawn.dtype) + jnp.asarray(mean, drawn.dtype)
-
-
-def truncated_normal(
-    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
-) -> jax.Array:
-    """Return draws from a normal distribution cut off at two standard deviations."""
-    key = _key("truncated_normal", seed)
-    drawn = jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype or "float32")
-    return drawn * jnp.asarray(stddev, drawn.dtype) + jnp.asarray(mean, drawn.dtype)
+    """Return normally distributed values."""
+    dtype = dtype or "float32"
+    return jax.random.normal(_key(seed), tuple(shape), dtype) * stddev + mean
 
 
 def uniform(
-    shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: Any = None
+    shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Seed = None
 ) -> jax.Array:
-    """Return draws from between `minval` and `maxval`, all as likely."""
-    return jax.random.uniform(_key("uniform", seed), shape, dtype or "float32", minval, maxval)
+    """Return uniformly distributed values between two bounds."""
+    dtype = dtype or "float32"
+    return jax.random.uniform(_key(seed), tuple(shape), dtype, minval, maxval)
 
 
 def randint(
-    shape: Any, minval: Any, maxval: Any, dtype: Any = "int32", seed: Any = None
+    shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: Seed = None
 ) -> jax.Array:
-    """Return integers from `minval` on and below `maxval`, all as likely."""
-    return jax.random.randint(_key("randint", seed), shape, minval, maxval, dtype)
+    """Return integers from `minval` up to, not including, `maxval`."""
+    return jax.random.randint(_key(seed), tuple(shape), minval, maxval, dtype)
+
+
+def truncated_normal(
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Seed = None
+) -> jax.Array:
+    """Return normally distributed values within two standard deviations."""
+    drawn = jax.random.truncated_normal(_key(seed), -2, 2, tuple(shape), dtype or "float32")
+    return drawn * stddev + mean
 
 
 def categorical(
-    logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None
+    logits: Any, num_samples: int, dtype: Any = "int32", seed: Seed = None
 ) -> jax.Array:
-    """Return `num_samples` classes for each row of logits."""
-    shape = (num_samples, logits.shape[0])
-    drawn = jax.random.categorical(_key("categorical", seed), logits, shape=shape)
-    return drawn.T.astype(dtype)
+    """Return indices drawn by unnormalised log-probabilities, `num_samples` for each row."""
+    logits = jnp.asarray(logits)
+    shape = (num_samples, *logits.shape[:-1])
+    drawn = jax.random.categorical(_key(seed), logits, axis=-1, shape=shape)
+    return jnp.moveaxis(drawn, 0, -1).astype(dtype)
 
 
-def shuffle(x: Any, axis: int = 0, seed: Any = None) -> jax.Array:
-    """Return an array in random order along an axis."""
-    return jax.random.permutation(_key("shuffle", seed), jnp.asarray(x), axis)
+def gamma(shape: Any, alpha: float, dtype: Any = None, seed: Seed = None) -> jax.Array:
+    """Return values of the gamma distribution."""
+    return jax.random.gamma(_key(seed), alpha, tuple(shape), dtype or "float32")
+
+
+def beta(shape: Any, alpha: float, beta: float, dtype: Any = None, seed: Seed = None) -> jax.Array:
+    """Return values of the beta distribution."""
+    return jax.random.beta(_key(seed), alpha, beta, tuple(shape), dtype or "float32")
+
+
+def binomial(
+    shape: Any, counts: Any, probabilities: Any, dtype: Any = None, seed: Seed = None
+) -> jax.Array:
+    """Return how many of `counts` trials succeed."""
+    return jax.random.binomial(_key(seed), counts, probabilities, tuple(shape)).astype(
+        dtype or "float32"
+    )
+
+
+def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Seed = None) -> jax.Array:
+    """Return the inputs with a share `rate` of them set to zero, and the rest scaled up."""
+    inputs = jnp.asarray(inputs)
+    shape = inputs.shape if noise_shape is None else tuple(noise_shape)
+    kept = jax.random.bernoulli(_key(seed), 1 - rate, shape)
+    return jnp.where(kept, inputs / (1 - rate), jnp.zeros_like(inputs))
+
+
+def shuffle(x: Any, axis: int = 0, seed: Seed = None) -> jax.Array:
+    """Return `x` in another order along an axis."""
+    return jax.random.permutation(_key(seed), jnp.asarray(x), axis)
