@@ -9,6 +9,7 @@ python examples/digits_cnn.py
 
 import argparse
 
+import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -54,8 +55,8 @@ def main(epochs=EPOCHS):
     model.fit(x, y, epochs=epochs, validation_split=0.1, callbacks=[stop], verbose=2)
 
     _, accuracy = model.evaluate(x_test, y_test, verbose=0)
-    logistic = LogisticRegression(max_iter=2000).fit(x.reshape(len(x), -1) / 16, y)
-    baseline = logistic.score(x_test.reshape(len(x_test), -1) / 16, y_test)
+    logistic = LogisticRegression(max_iter=2000).fit(np.reshape(x, (-1, 64)) / 16, y)
+    baseline = logistic.score(np.reshape(x_test, (-1, 64)) / 16, y_test)
     print(f"\naccuracy {accuracy:.1%} on {len(x_test)} digits not seen")
     print(f"logistic regression {baseline:.1%}")
 

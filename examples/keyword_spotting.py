@@ -108,7 +108,9 @@ def main(epochs=EPOCHS, speakings=SPEAKINGS):
     _, accuracy = model.evaluate(x_test, y_test, verbose=0)
 
     spectra = np.asarray(Spectrogram()(sounds)).mean(axis=(1, 3))
-    logistic = make_pipeline(StandardScaler(), LogisticRegression()).fit(spectra[:train], y)
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(
+        spectra[:train], y
+    )
     baseline = logistic.score(spectra[train:], y_test)
     print(f"\naccuracy {accuracy:.1%} on {len(x_test)} speakings not heard")
     print(f"logistic regression on the mean spectrum {baseline:.1%}\n")

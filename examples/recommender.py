@@ -89,7 +89,7 @@ def main(epochs=EPOCHS):
     chosen = unseen_by_7[scores[:, 0].argsort()[::-1][:5]]
     print(f"films that user 7 should see: {chosen.tolist()}; he would think them worth")
     print(
-        f"{opinions[7, chosen].round(1).tolist()} stars, all films together {opinions[7].mean():.1f}"
+        f"{opinions[7, chosen].round(1).tolist()} stars, a film on average {opinions[7].mean():.1f}"
     )
     return ours, means, best
 

@@ -61,8 +61,7 @@ def build_model(units=64):
     written = xl.Input((WRITTEN,), dtype="int32", name="written")
     before = xl.Input((ISO,), dtype="int32", name="before")
     x = layers.Embedding(len(LETTERS) + 1, 32, mask_zero=True)(written)
-    encoded = layers.Bidirectional(layers.GRU(units // 2, return_sequences=True))(x)
-    memory = layers.Dense(units, activation="tanh")(layers.GlobalAveragePooling1D()(encoded))
+    encoded, memory = layers.GRU(units, return_sequences=True, return_state=True)(x)
 
     y = layers.Embedding(len(DIGITS) + 1, 32)(before)
     decoded = layers.GRU(units, return_sequences=True)(y, initial_state=memory)
@@ -82,7 +81,7 @@ def translate(model, texts):
 
 
 def main(epochs=EPOCHS, samples=SAMPLES):
-    """Train, and return the share of dates not seen that are translated without a mistake."""
+    """Train. Return the share of other dates that come out right, and each epoch's accuracy."""
     xl.utils.set_random_seed(0)
     texts, dates = load(samples)
     train = samples - samples // 10
@@ -94,14 +93,16 @@ def main(epochs=EPOCHS, samples=SAMPLES):
     loss = xl.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=xl.optimizers.Adam(3e-3), loss=loss, metrics=["accuracy"])
     data = [written[:train], before[:train]], after[:train]
-    model.fit(*data, batch_size=64, epochs=epochs, validation_split=0.1, verbose=2)
+    history = model.fit(
+        *data, batch_size=64, epochs=epochs, validation_split=0.1, verbose=2
+    ).history
 
-    written_by_model = translate(model, texts[train:])
-    right = [ours == true for ours, true in zip(written_by_model, dates[train:], strict=True)]
-    print(f"\n{np.mean(right):.1%} of {len(right)} dates not seen are right in full\n")
-    for text, ours in zip(texts[train : train + 8], written_by_model[:8], strict=True):
+    translated = translate(model, texts[train:])
+    right = np.mean([ours == true for ours, true in zip(translated, dates[train:], strict=True)])
+    print(f"\n{right:.1%} of {len(translated)} dates not seen are right in full\n")
+    for text, ours in zip(texts[train : train + 8], translated[:8], strict=True):
         print(f"{text:32} {ours}")
-    return float(np.mean(right))
+    return float(right), history["accuracy"]
 
 
 if __name__ == "__main__":
