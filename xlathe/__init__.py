@@ -55,16 +55,18 @@ _LATER = {
     "Loss": "xlathe.runtime.training.losses.catalogue",
     "Metric": "xlathe.runtime.training.metrics.metric",
     "Model": "xlathe.runtime.training.model",
-    "as_model": "xlathe.runtime.training.bring_your_own",
-    "fit": "xlathe.runtime.training.bring_your_own",
     "Optimizer": "xlathe.runtime.training.optimizers.optimizer",
     "Sequential": "xlathe.runtime.training.model",
+    "as_model": "xlathe.runtime.training.bring_your_own",
+    "fit": "xlathe.runtime.training.bring_your_own",
     "from_keras": "xlathe.runtime.keras.reading",
     "load_model": "xlathe.runtime.training.saving",
     "to_keras": "xlathe.runtime.keras.writing",
 }
-_MODULES = """backend callbacks config losses metrics mixed_precision models ops optimizers random
-saving utils""".split()
+_MODULES = (
+    "backend callbacks config losses metrics mixed_precision models ops optimizers random saving "
+    "utils"
+).split()
 
 
 def __getattr__(name: str) -> Any:

@@ -165,7 +165,7 @@ def predict_batch(model: Any, x: Any) -> Any:
     """Return the outputs for one batch as NumPy arrays."""
     x = as_arrays(x)
     outputs = predictor_of(model, x)(x)
-    return np.asarray(outputs) if isinstance(outputs, jax.Array) else _as_numpy(outputs)
+    return np.array(outputs) if isinstance(outputs, jax.Array) else _as_numpy(outputs)
 
 
 def predict(
@@ -223,7 +223,7 @@ def _outputs_of(predictor: Predictor, data: Any, batch: Batch) -> Any:
 
 
 def _as_numpy(outputs: Any) -> Any:
-    return jax.tree.map(np.asarray, outputs)
+    return jax.tree.map(np.array, outputs)
 
 
 def _round(rows: int) -> int:
@@ -231,6 +231,4 @@ def _round(rows: int) -> int:
 
 
 def _joined(*parts: Any) -> np.ndarray:
-    return (
-        np.asarray(parts[0]) if len(parts) == 1 else np.concatenate([np.asarray(p) for p in parts])
-    )
+    return np.array(parts[0]) if len(parts) == 1 else np.concatenate([np.asarray(p) for p in parts])

@@ -39,7 +39,7 @@ def training_program(model: Any) -> tuple[Program, States]:
         state.states["train"] = States(
             model.trainable_variables,
             model.non_trainable_variables,
-            model.optimizer.variables,
+            model.optimizer_variables,
             model.metrics_variables,
         )
     return state.programs["train"], state.states["train"]

@@ -42,7 +42,11 @@ def _initialize(variables: list[Variable]) -> None:
             for variable in unset
         ]
 
-    for variable, value in zip(unset, jax.jit(initial)(), strict=True):
+    # The program runs once: on CPU, XLA would take six times as long to optimise it.
+    quick = jax.default_backend() == "cpu"
+    options: Any = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    values = jax.jit(initial, compiler_options=options if quick else None)()
+    for variable, value in zip(unset, values, strict=True):
         variable.assign(value)
 
 

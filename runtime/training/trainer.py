@@ -19,6 +19,7 @@ from xlathe.runtime.training.fit_state import FitState
 from xlathe.runtime.training.fitting import fit, train_one
 from xlathe.runtime.training.metrics.metric import Metric
 from xlathe.runtime.training.optimizers import catalogue as optimizers_module
+from xlathe.runtime.training.optimizers.optimizer import Optimizer
 from xlathe.runtime.training.outputs import OutputLosses, OutputMetrics
 from xlathe.runtime.training.preparation import Trace, trace_call, trace_step
 from xlathe.runtime.training.saving import load_weights, save_model, save_weights
@@ -118,6 +119,17 @@ class Trainer(_Base):
     def optimizer(self) -> Any:
         """The optimizer; `None` before `compile`."""
         return self._fit_state.optimizer if self.compiled else None
+
+    @property
+    def optimizer_variables(self) -> list[Variable]:
+        """The variables of `optimizer`, and of the optimizers that the model holds as attributes.
+
+        A `train_step` of one's own is given the values of all of them, in this order: one after
+        the other, as the attributes were set.
+        """
+        held = [value for value in vars(self).values() if isinstance(value, Optimizer)]
+        found = [self.optimizer, *(each for each in held if each is not self.optimizer)]
+        return [variable for each in found for variable in each.variables]
 
     def fit(
         self,
@@ -291,7 +303,7 @@ class Trainer(_Base):
 
         Args:
             state: lists of values: of the trainable variables, the other variables, the
-                optimizer's and the metrics'.
+                optimizer's (`optimizer_variables`) and the metrics'.
             data: a batch: `x`, `(x, y)` or `(x, y, sample_weight)`.
 
         Returns:

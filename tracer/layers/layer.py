@@ -299,7 +299,7 @@ class Layer(Pure, Configurable):
 
     def get_weights(self) -> list[np.ndarray]:
         """Return the values of `weights` as NumPy arrays."""
-        return [np.asarray(weight.value) for weight in self.weights]
+        return [weight.numpy() for weight in self.weights]
 
     def set_weights(self, weights: Any) -> None:
         """Assign values to `weights`, in their order; all are checked before any is assigned."""

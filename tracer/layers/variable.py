@@ -146,7 +146,8 @@ class Variable(Arithmetic):
         return self.assign(self.value - jnp.asarray(value, self.dtype))
 
     def numpy(self) -> np.ndarray:
-        return np.asarray(self.value)
+        """Return a copy of the value, to be changed at will."""
+        return np.array(self.value)
 
     def astype(self, dtype: Any) -> Any:
         return self.value.astype(dtype)
@@ -159,7 +160,7 @@ class Variable(Arithmetic):
         return self.value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self.value, dtype)
+        return np.array(self.value, dtype) if copy else np.asarray(self.value, dtype)
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype.name}>"

@@ -155,7 +155,7 @@ class BackupAndRestore(Callback):
     def _variables(self) -> list[Any]:
         model = self.model
         weights = model.trainable_variables + model.non_trainable_variables
-        return weights + model.optimizer.variables + model.metrics_variables
+        return weights + model.optimizer_variables + model.metrics_variables
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.resumed = None

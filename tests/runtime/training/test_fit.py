@@ -52,6 +52,83 @@ def test_it_learns():
     assert (model.predict(X, verbose=0).argmax(-1) == labels).mean() > 0.9
 
 
+@pytest.mark.parametrize("rows", [4, 5, 37])
+def test_arrays_handed_out_are_the_callers_to_change(rows):
+    model = model_of()
+    predicted = model.predict(X[:rows], verbose=0)
+    handed_out = [predicted, model.predict(X[:rows], batch_size=64, verbose=0)]
+    handed_out += [model.predict_on_batch(X[:rows]), *model.get_weights()]
+    handed_out += [np.array(weight) for weight in model.weights]
+    for array in handed_out:
+        array[...] = 7
+    np.testing.assert_array_equal(model.predict(X[:rows], verbose=0) == 7, False)
+
+
+class TwoOptimizers(xl.Model):
+    """Two layers that learn the same, each by an optimizer of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Dense(1), layers.Dense(1)
+
+    def compile(self, first, second):  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().compile(optimizer=first)
+        self.second_optimizer = second
+        self.optimizer.build(self.first.trainable_variables)
+        self.second_optimizer.build(self.second.trainable_variables)
+
+    def call(self, x):
+        return self.first(x), self.second(x)
+
+    def train_step(self, state, data):
+        trainable, others, optimizers, metrics = state
+        x, y = data[:2]
+
+        def loss(values):
+            outputs, _ = self.stateless_call(values, others, x)
+            return sum(((output - y) ** 2).mean() for output in outputs)
+
+        value, grads = jax.value_and_grad(loss)(trainable)
+        count = len(self.optimizer.variables)
+        first, state_1 = self.optimizer.stateless_apply(
+            optimizers[:count], grads[:2], trainable[:2]
+        )
+        second, state_2 = self.second_optimizer.stateless_apply(
+            optimizers[count:], grads[2:], trainable[2:]
+        )
+        return {"loss": value}, (first + second, others, state_1 + state_2, metrics)
+
+
+def test_two_optimizers_each_keep_their_own_state(tmp_path):
+    def trained_by_both(**options):
+        model = TwoOptimizers()
+        model.build((None, 4))
+        for layer in (model.first, model.second):
+            layer.set_weights([np.full((4, 1), 0.5), np.zeros(1)])
+        model.compile(xl.optimizers.Adam(0.1), xl.optimizers.SGD(0.1, momentum=0.9))
+        model.fit(X, X[:, :1], batch_size=8, shuffle=False, verbose=0, **options)
+        return model
+
+    mine = trained_by_both(epochs=4)
+    for layer, optimizer in [
+        (mine.first, xl.optimizers.Adam(0.1)),
+        (mine.second, xl.optimizers.SGD(0.1, momentum=0.9)),
+    ]:
+        alone = xl.Sequential([layers.Input((4,)), layers.Dense(1)])
+        alone.set_weights([np.full((4, 1), 0.5), np.zeros(1)])
+        alone.compile(optimizer=optimizer, loss="mse")
+        alone.fit(X, X[:, :1], batch_size=8, shuffle=False, epochs=4, verbose=0)
+        for weight, expected in zip(layer.get_weights(), alone.get_weights(), strict=True):
+            np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-6)
+
+    backup = xl.callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
+    trained_by_both(epochs=2, callbacks=[backup])
+    resumed = trained_by_both(epochs=4, callbacks=[backup])
+    assert resumed.history.epoch == [2, 3]
+    for weight, expected in zip(resumed.get_weights(), mine.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
 def test_one_batch_at_a_time_and_eagerly_give_the_same(monkeypatch):
     looped = trained(model_of())
     assert_same(
