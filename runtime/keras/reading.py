@@ -156,7 +156,7 @@ class _Reader:
             # Keras notes the size of the first batch it sees, and takes others all the same.
             shape = tuple(shape) if stateful else (None, *shape[1:])
             with naming(model):
-                options = used(plain(start["config"])) | {"batch_shape": shape}
+                options: Any = used(plain(start["config"])) | {"batch_shape": shape}
                 layers.insert(0, Input(**options))
         return _trainable(Sequential(layers, name=model.name), config)
 

@@ -89,9 +89,10 @@ def load_model(
         )
     values, state = _split(arrays)
     with _sound(path):
-        model = serialization.deserialize(config["model"], custom_objects)
-        if not isinstance(model, Model):
-            raise TypeError(f"it describes a {type(model).__name__} instead of a model")
+        found = serialization.deserialize(config["model"], custom_objects)
+        if not isinstance(found, Model):
+            raise TypeError(f"it describes a {type(found).__name__} instead of a model")
+        model: Any = found
         if not model.built and config["inputs"] is not None:
             model.build_from_config(config["inputs"])
         settings = config["compile"] if compile else None

@@ -148,9 +148,10 @@ def nested():
 
 def functions():
     x: Any = keras.Input((4, 6))
-    y = ops.mean(x * 2 + 1, axis=1, keepdims=True)
+    y: Any = ops.mean(x * 2 + 1, axis=1, keepdims=True)
     y = ops.concatenate([y, ops.max(x, axis=1, keepdims=True)], axis=-1)
-    y = ops.reshape(y, (-1, 12))[:, 1:7]
+    flat: Any = ops.reshape(y, (-1, 12))
+    y = flat[:, 1:7]
     y = ops.where(y > 0, y, ops.zeros_like(y))
     return keras.Model(x, ops.softmax(layers.Dense(3)(-y), axis=-1)), data((2, 4, 6))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from xlathe.runtime.training.optimizers import catalogue as optimizers
+from xlathe.runtime.training.optimizers import schedules
 from xlathe.tracer.layers.variable import Variable
 
 keras: Any = importlib.import_module("keras")
@@ -105,7 +106,7 @@ def test_loss_scaling():
     ids=[f"{name}-{i}" for i, (name, *_) in enumerate(SCHEDULES)],
 )
 def test_schedule(name, arguments, options):
-    ours = getattr(optimizers.schedules, name)(*arguments, **options)
+    ours = getattr(schedules, name)(*arguments, **options)
     theirs = getattr(keras.optimizers.schedules, name)(*arguments, **options)
     for step in (0, 1, 3, 4, 6, 9, 15):
         np.testing.assert_allclose(ours(step), theirs(step), rtol=1e-5, atol=1e-8)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,12 +39,13 @@ def merged(function, x=X) -> tuple[list[float], RuleLog]:
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_one_factor_is_left(function, factors, dtype):
+def test_one_factor_is_left(function: Callable[..., Any], factors, dtype):
     x = X.astype(dtype)
     found, log = merged(function, x)
     assert found == factors
     assert log.hits["merge factors"]
-    got, wanted = xl.compile(function)(x), jax.jit(function)(x)
+    got = xl.compile(function)(x)
+    wanted = jax.jit(function)(x)
     assert (got.dtype, got.weak_type) == (wanted.dtype, wanted.weak_type)
     np.testing.assert_allclose(
         got.astype("float32"), wanted.astype("float32"), rtol=float(jnp.finfo(dtype).eps) * 2

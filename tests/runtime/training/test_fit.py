@@ -371,15 +371,16 @@ def test_nothing_is_compiled_twice():
 
 
 def test_predict_keeps_states_and_seeds():
-    model = xl.Sequential([layers.Input((2, 3), batch_size=4), layers.LSTM(2, stateful=True)])
+    recurrent = layers.LSTM(2, stateful=True)
+    model = xl.Sequential([layers.Input((2, 3), batch_size=4), recurrent])
     x = np.random.default_rng(0).normal(size=(4, 2, 3)).astype("float32")
     first, second = (model.predict(x, verbose=0) for _ in range(2))
     assert not np.allclose(first, second)
-    model.layers[0].reset_state()
+    recurrent.reset_state()
     np.testing.assert_allclose(
         model.predict(np.tile(x, (2, 1, 1)), batch_size=4, verbose=0)[4:], second
     )
-    plain = xl.Sequential([layers.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
+    plain: Any = xl.Sequential([layers.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
     plain.predict(x[:, 0], verbose=0)
     assert plain._predictor.written == []
 
@@ -398,6 +399,7 @@ def test_a_step_is_given_what_there_is_of_a_batch():
     x, y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
     for arguments in ((x,), (x, y), (x, y, None, np.ones(4))):
         names = ("x", "y", "batch_size", "sample_weight")
-        model.fit(**dict(zip(names, arguments, strict=False)), verbose=0)
+        options: dict[str, Any] = dict(zip(names, arguments, strict=False))
+        model.fit(**options, verbose=0)
     lengths = [len(data) if isinstance(data, tuple) else 1 for data in seen]
     assert list(dict.fromkeys(lengths)) == [1, 2, 3]

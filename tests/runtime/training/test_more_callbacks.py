@@ -35,7 +35,7 @@ def fit(model, *more, **options):
 
 def events_in(folder):
     """The events that a folder's files hold: a length, a checksum, the event, a checksum."""
-    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportMissingImports]
+    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
 
     found = []
     for path in folder.glob("events.*"):
@@ -79,7 +79,7 @@ def test_tensorboard_writes_or_says_what_is_missing(tmp_path):
     events = events_in(tmp_path / "train")
     tags = {value.tag for event in events for value in event.summary.value if value.histo.num}
     assert tags == {f"{weight.path}/histogram" for weight in model.weights}
-    from tensorboardX.proto.graph_pb2 import GraphDef  # pyright: ignore[reportMissingImports]
+    from tensorboardX.proto.graph_pb2 import GraphDef  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
 
     (graph,) = (GraphDef.FromString(event.graph_def) for event in events if event.graph_def)
     nodes = {node.name: (node.op, list(node.input)) for node in graph.node}

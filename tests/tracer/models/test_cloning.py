@@ -91,7 +91,7 @@ def test_a_subclassed_model_is_made_of_its_config():
     with pytest.raises(ValueError, match="not available for subclassed"):
         xl.models.clone_model(Subclassed(5), clone_function=lambda layer: layer)
     with pytest.raises(ValueError, match="takes a Model"):
-        xl.models.clone_model(layers.Dense(2))
+        xl.models.clone_model(layers.Dense(2))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="Sequential"):
         xl.models.clone_model(sequential(), call_function=lambda layer, x: layer(x))
 
