@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,10 @@ from xlathe.compiler.ops.primitives import infer_by_jax
 from xlathe.compiler.ops.table import lookup
 
 _LEAVES = frozenset(["parameter", "constant", "token"])
+
+
+_sound: weakref.WeakSet[Node] = weakref.WeakSet()
+"""Nodes whose types were found right: nodes don't change, so each is checked once."""
 
 
 class VerificationError(Exception):
@@ -44,9 +49,12 @@ def verify(graph: Graph) -> None:
             if strangers:
                 reason = f"it reads {strangers[0]}, no parameter of {inner.name}"
                 raise _fault(inner, item, reason, strangers)
+            if item in _sound:
+                continue
             reason = _check(item, inferred)
             if reason:
                 raise _fault(inner, item, reason)
+            _sound.add(item)
 
 
 def _check(item: Node, inferred: dict[Any, tuple[Type, ...] | None]) -> str:

@@ -8,6 +8,7 @@ import pytest
 GPT = Path(__file__).resolve().parents[2] / "examples" / "gpt.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16"])
 def test_gpt(precision: str, capsys: pytest.CaptureFixture[str]):
     first, last = runpy.run_path(str(GPT))["main"](steps=30, precision=precision, size=20)

@@ -1,7 +1,7 @@
 """The examples of models run as a user would run them, learn, and say how well."""
 
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,22 @@ PICTURES: dict[str, tuple[dict[str, Any], Callable[..., bool]]] = {
 }
 
 
+LONG = "text_rnn translate_dates keyword_spotting text_transformer transfer_learning digits_gan"
+"""What is run in the longer sweep."""
+
+
+def sorted_out(names: Iterable[str]) -> list[Any]:
+    """The names, those of the longer sweep marked."""
+    slow = LONG.split()
+    return [pytest.param(n, marks=[pytest.mark.slow] if n in slow else []) for n in names]
+
+
 def run(name: str, **arguments: Any) -> Any:
     results = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](**arguments)
     return results if isinstance(results, tuple) else (results,)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", sorted_out(RUNS))
 def test_it_learns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments, holds, said = RUNS[name]
     results = run(name, **arguments)
@@ -81,7 +91,7 @@ def test_it_learns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert said in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", sorted_out(PICTURES))
 def test_it_draws(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments, holds = PICTURES[name]
     picture = tmp_path / "digits.png"

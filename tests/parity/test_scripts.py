@@ -11,7 +11,7 @@ import pytest
 
 import xlathe as xl
 
-LONG = {"sentiment", "tickets", "transformer", "autoencoder", "toy_resnet"}
+LONG = "autoencoder sentiment tickets toy_resnet transfer transformer vae".split()
 SCRIPTS = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
     for path in sorted((Path(__file__).parent / "scripts").glob("*.py"))

@@ -20,7 +20,7 @@ from xlathe.tracer.capture import capture
 from .generator import FLOATS, RandomProgram, random_program
 
 Function = Callable[..., Any]
-DEFAULT, ALL = 30, 400
+DEFAULT, ALL = 24, 400
 SEEDS = [
     seed if seed < DEFAULT else pytest.param(seed, marks=pytest.mark.slow) for seed in range(ALL)
 ]
