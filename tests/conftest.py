@@ -4,9 +4,13 @@ JAX reads its settings from the environment when it is first imported, so they a
 before any test module is.
 """
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,3 +27,13 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # `python -m pytest` puts the repository's root first, where `xlathe/` is the public face alone and
 # hides the installed package that holds all three stages.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def caches_end_with_their_module() -> Iterator[None]:
+    """Drop what JAX compiled for a module: thousands of programs slow down all that come after."""
+    yield
+    import jax
+
+    jax.clear_caches()
+    gc.collect()

@@ -57,7 +57,7 @@ class Shrinking(xl.Model):
         trainable, others, optimizer, metrics = state
 
         def loss_of(trainable):
-            outputs, _ = self.inner.stateless_call(trainable, others, data[0])
+            outputs, _ = self.inner.stateless_call(trainable, others, data)
             return (outputs**2).mean()
 
         loss, grads = jax.value_and_grad(loss_of)(trainable)
