@@ -201,6 +201,7 @@ def test_predict_and_single_batches():
             ours.predict(X[:rows], batch_size=16, verbose=0),
             theirs.predict(X[:rows], batch_size=16, verbose=0),
             rtol=1e-5,
+            atol=1e-6,
         )
     np.testing.assert_allclose(
         ours.predict_on_batch(X), theirs.predict_on_batch(X), rtol=1e-5, atol=1e-6
