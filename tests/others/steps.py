@@ -13,6 +13,10 @@ import xlathe as xl
 
 Step = Callable[..., Any]
 
+# Some gradients are zero in exact arithmetic (of a bias before a normalisation, of the keys' bias).
+# What rounding leaves of them, Adam would scale up to whole steps: its epsilon stands above it here.
+EPSILON = 1e-3
+
 
 def images(seed: int = 0) -> tuple[jax.Array, jax.Array]:
     """Four small pictures with their classes."""

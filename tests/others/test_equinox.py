@@ -9,12 +9,12 @@ import optax
 
 import xlathe as xl
 
-from .steps import assert_same_state, assert_trains_as_under_jit, images, rows
+from .steps import EPSILON, assert_same_state, assert_trains_as_under_jit, images, rows
 
 
 def _check(model, loss, batch) -> None:
     params, static = eqx.partition(model, eqx.is_array)
-    optimizer = optax.adam(0.01)
+    optimizer = optax.adam(0.01, eps=EPSILON)
 
     def step(state, i, batch):
         params, opt_state = state

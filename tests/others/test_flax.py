@@ -12,7 +12,7 @@ from flax import nnx
 
 import xlathe as xl
 
-from .steps import assert_same_state, assert_trains_as_under_jit, images, rows
+from .steps import EPSILON, assert_same_state, assert_trains_as_under_jit, images, rows
 
 
 class ConvNet(nn.Module):
@@ -51,7 +51,7 @@ class Recurrent(nn.Module):
 
 def _check_linen(model: nn.Module, x: jax.Array, labels: jax.Array) -> None:
     variables = jax.jit(model.init, static_argnames="train")(jax.random.key(0), x, train=False)
-    optimizer = optax.adam(0.01)
+    optimizer = optax.adam(0.01, eps=EPSILON)
 
     def step(state, i, batch):
         variables, opt_state = state
@@ -108,7 +108,7 @@ def _nnx_loss(model, batch):
 
 def test_nnx_split_and_merge() -> None:
     model = Mlp(nnx.Rngs(0))
-    optimizer = nnx.Optimizer(model, optax.adamw(0.01), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(model, optax.adamw(0.01, eps=EPSILON), wrt=nnx.Param)
     graph, state = nnx.split((model, optimizer))
 
     def step(state, i, batch):

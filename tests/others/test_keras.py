@@ -10,7 +10,7 @@ import keras
 import pytest
 from keras import layers
 
-from .steps import assert_trains_as_under_jit, images
+from .steps import EPSILON, assert_trains_as_under_jit, images
 
 
 def _convolutional() -> keras.Model:
@@ -53,7 +53,7 @@ def test_stateless_train_step(build) -> None:
     import jax
 
     keras.utils.set_random_seed(0)
-    model, optimizer = build(), keras.optimizers.Adam(0.01)
+    model, optimizer = build(), keras.optimizers.Adam(0.01, epsilon=EPSILON)
     optimizer.build(model.trainable_variables)
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
