@@ -7,7 +7,6 @@ from collections.abc import Hashable
 import jax.numpy as jnp
 import numpy as np
 
-from xlathe.compiler.algebra.read import known_number
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, constant
 from xlathe.compiler.ir.node import with_other_inputs
@@ -15,6 +14,7 @@ from xlathe.compiler.ir.rewrite import rewrite, substitute
 from xlathe.compiler.ops.build import make, multiply, transposed
 from xlathe.compiler.ops.contractions import dot_flops
 from xlathe.compiler.rules import Rewrite, log_rewrite
+from xlathe.compiler.rules.factors import known_factor
 from xlathe.compiler.targets import Target
 
 _MOST_DEPTH = 8
@@ -80,23 +80,11 @@ def _unscaled(item: Node) -> tuple[Node, float]:
         if item.operation == "neg":
             item, scale = item.inputs[0], -scale
             continue
-        if item.operation != "mul":
+        factor, rest = known_factor(item) or (0, item)
+        if not factor:
             break
-        found = _number_and_rest(item)
-        if found is None:
-            break
-        item, scale = found[1], scale * found[0]
+        item, scale = rest, scale * float(factor)
     return item, scale
-
-
-def _number_and_rest(item: Node) -> tuple[float, Node] | None:
-    """The known number of a multiplication by one, and what it multiplies."""
-    for number, rest in zip(item.inputs, item.inputs[::-1], strict=True):
-        value = known_number(number)
-        same = rest.type.shape == item.type.shape and rest.type.dtype == item.type.dtype
-        if isinstance(value, int | float) and value and same:
-            return float(value), rest
-    return None
 
 
 def _turned(source: Node, like: Node) -> Node:

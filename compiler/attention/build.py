@@ -13,6 +13,7 @@ from xlathe.compiler.attention.scores import Operand
 from xlathe.compiler.ir import Node, constant, get, node
 from xlathe.compiler.ops.build import (
     broadcast_in_dim,
+    cast,
     iota,
     make,
     multiply,
@@ -63,7 +64,8 @@ def result_of(kernel: Node, attention: Attention) -> Node:
     sizes = [attention.result.type.shape[-1] if a is None else weights[a] for a in order]
     sizes[-1] = kernel.type.shape[-1]
     parted = reshaped(kernel, tuple(sizes))
-    return cast(transposed(parted, [order.index(axis) for axis in layout.result]), attention.result)
+    dtype = attention.result.type.dtype
+    return cast(transposed(parted, [order.index(axis) for axis in layout.result]), dtype)
 
 
 def gradients_by(kernel: Node, cotangent: Node, attention: Attention) -> tuple[Node, Node, Node]:
@@ -71,7 +73,7 @@ def gradients_by(kernel: Node, cotangent: Node, attention: Attention) -> tuple[N
     layout = attention.layout
     order = [*_result_axes(layout), None]
     turned = transposed(cotangent, [layout.result.index(axis) for axis in order])
-    given = cast(reshaped(turned, kernel.type.shape), kernel)
+    given = cast(reshaped(turned, kernel.type.shape), kernel.type.dtype)
     types = tuple(source.type for source in kernel.inputs[:3])
     made = node("attention_kernel_grad", (kernel, given), types, {"types": types})
     found = []
@@ -85,14 +87,6 @@ def gradients_by(kernel: Node, cotangent: Node, attention: Attention) -> tuple[N
         parted = reshaped(get(made, index), tuple(leaf.type.shape[axis] for axis in axes))
         found.append(transposed(parted, [axes.index(axis) for axis in range(len(axes))]))
     return found[0], found[1], found[2]
-
-
-def cast(item: Node, like: Node) -> Node:
-    """A node in the element type of another."""
-    if item.type.dtype == like.type.dtype:
-        return item
-    dtype = like.type.dtype
-    return make("convert_element_type", item, new_dtype=dtype, weak_type=False, sharding=None)
 
 
 def _query_axes(layout: Layout) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from xlathe.compiler.ir import Graph, Node, Type, get, make_type, node
 from xlathe.compiler.loops.batching import Stacked, batch
-from xlathe.compiler.ops.build import broadcast_in_dim, make
+from xlathe.compiler.ops.build import broadcast_in_dim, cast, make, wide
 
 _MOVES = frozenset(
     ["transpose", "reshape", "slice", "rev", "broadcast_in_dim", "reduce_sum", "neg"]
@@ -103,9 +103,8 @@ class Summing:
         if not varies:
             shape = (self.length, *item.type.shape)
             outer = broadcast_in_dim(outer, shape, tuple(range(1, len(shape))))
-        wide = np.dtype(np.float32) if _plain(dtype) == np.float16 else dtype
-        summed = make("reduce_sum", _cast(outer, wide), axes=(0,), out_sharding=None)
-        return _cast(summed, dtype)
+        summed = make("reduce_sum", cast(outer, wide(dtype)), axes=(0,), out_sharding=None)
+        return cast(summed, dtype)
 
     def _through(self, item: Node, dtype: np.dtype) -> Node:
         operation = item.operation
@@ -121,7 +120,7 @@ class Summing:
         inputs = [
             self.total(source, dtype)
             if operation in _SUMS or source in self.varies
-            else _cast(self.stack(source).node, dtype)
+            else cast(self.stack(source).node, dtype)
             for source in item.inputs
         ]
         return make(operation, *inputs, **item.attributes)
@@ -134,10 +133,9 @@ class Summing:
         if source not in self.known and is_linear(source, self.varies):
             return make("reduce_sum", self.total(source, dtype), **item.attributes)
         outer = self.stack(source).node
-        wide = np.dtype(np.float32) if _plain(dtype) == np.float16 else dtype
         axes = (0, *(axis + 1 for axis in item["axes"]))
-        summed = make("reduce_sum", _cast(outer, wide), axes=axes, out_sharding=None)
-        return _cast(summed, dtype)
+        summed = make("reduce_sum", cast(outer, wide(dtype)), axes=axes, out_sharding=None)
+        return cast(summed, dtype)
 
     def _product(self, item: Node, dtype: np.dtype) -> Node:
         left, right = item.inputs
@@ -164,11 +162,3 @@ def _shifted(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 def _with_dtype(type_: Type, dtype: np.dtype) -> Type:
     return make_type(type_.shape, dtype, type_.weak)
-
-
-def _cast(item: Node, dtype: np.dtype) -> Node:
-    if item.type.dtype == dtype:
-        return item
-    return make(
-        "convert_element_type", item, new_dtype=dtype, weak_type=item.type.weak, sharding=None
-    )

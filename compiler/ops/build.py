@@ -11,6 +11,7 @@ from xlathe.compiler.ir.node import Node, constant, node
 from xlathe.compiler.ir.types import Type
 from xlathe.compiler.ops.table import lookup
 
+_FLOAT32 = np.dtype(np.float32)
 _INT32 = np.dtype(np.int32)
 
 
@@ -43,6 +44,19 @@ def broadcast_in_dim(
         broadcast_dimensions=broadcast_dimensions,
         sharding=None,
     )
+
+
+def cast(item: Node, dtype: np.dtype, weak: bool | None = None) -> Node:
+    """The numbers in another dtype, weak as before if not said; the node itself if it is so."""
+    weak = item.type.weak if weak is None else weak
+    if item.type.dtype == dtype and item.type.weak == weak:
+        return item
+    return make("convert_element_type", item, new_dtype=dtype, weak_type=weak, sharding=None)
+
+
+def wide(dtype: np.dtype) -> np.dtype:
+    """The dtype in which numbers of this one are added up: of short floats, float32."""
+    return _FLOAT32 if dtype.itemsize == 2 and dtype.kind in "fV" else dtype
 
 
 def reshape(source: Node, shape: tuple[int, ...]) -> Node:
@@ -97,6 +111,14 @@ def sliced(item: Node, axis: int, start: int, limit: int) -> Node:
     return make(
         "slice", item, start_indices=tuple(starts), limit_indices=tuple(limits), strides=None
     )
+
+
+def padded(item: Node, config: Sequence[Sequence[int]], value: float = 0) -> Node:
+    """A number before, after and between the elements of each axis; negative amounts cut off."""
+    if not any(any(amounts) for amounts in config):
+        return item
+    number = filled(value, item.type.with_shape(()))
+    return make("pad", item, number, padding_config=tuple(map(tuple, config)))
 
 
 def filled(value: float, type_: Type) -> Node:

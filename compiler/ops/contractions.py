@@ -33,11 +33,14 @@ def dot_flops(item: Node) -> float:
     return 2.0 * item.type.size * contracted
 
 
-def _convolution_flops(item: Node) -> float:
-    kernel = item.inputs[1].type
-    numbers = item["dimension_numbers"]
-    outputs = kernel.shape[numbers.rhs_spec[0]]
-    return 2.0 * item.type.size * kernel.size / max(1, outputs)
+def convolution_flops(result: int, kernel: tuple[int, ...], outputs_axis: int) -> float:
+    """The work of a convolution, from the size of its result and the shape of its kernel."""
+    return 2.0 * result * math.prod(kernel) / max(1, kernel[outputs_axis])
+
+
+def _flops_of_convolution(item: Node) -> float:
+    kernel = item.inputs[1].type.shape
+    return convolution_flops(item.type.size, kernel, item["dimension_numbers"].rhs_spec[0])
 
 
 def _write_dot(item: Node, writer: Writer) -> Expression | None:
@@ -115,5 +118,5 @@ def _write_convolution(item: Node, writer: Writer) -> Expression | None:
 
 register(
     Operation("dot_general", _infer_dot, dot_flops, _write_dot),
-    Operation("conv_general_dilated", flops=_convolution_flops, write=_write_convolution),
+    Operation("conv_general_dilated", flops=_flops_of_convolution, write=_write_convolution),
 )

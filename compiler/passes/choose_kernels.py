@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xlathe.compiler.attention.build import cast, gradients_by, kernel_node, result_of
+from xlathe.compiler.attention.build import gradients_by, kernel_node, result_of
 from xlathe.compiler.attention.kernels import Kernel, choose_kernel
 from xlathe.compiler.attention.read import Attention, products_of, read_attention
 from xlathe.compiler.attention.softmax import softmax_of
 from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.ir import Graph, Node, parameter
 from xlathe.compiler.ir.rewrite import Replacement, rewrite, splice, users
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.build import cast, make
 from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Declined, Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target
@@ -118,7 +118,7 @@ def _forward(item: Node, choice: _Choice) -> Node:
             log_miss(Miss(RULE, choice.kernel.reason, item))
         return splice(body, item.inputs, None)[0][0]
     made = result_of(kernel_node(choice.attention, choice.kernel), choice.attention)
-    instead = Graph(body.parameters, [cast(made, body.results[0])])
+    instead = Graph(body.parameters, [cast(made, body.results[0].type.dtype)])
     new = splice(instead, item.inputs, None)[0][0]
     flops = graph_cost(body).flops
     written = _WRITTEN[choice.kernel.name].format(rows=choice.kernel.rows)
@@ -134,13 +134,13 @@ def _backward(item: Node, choice: _Choice) -> Replacement:
         return _several(splice(body, item.inputs, None)[0])
     forward: Graph = item["forward"]
     made = result_of(kernel_node(attention, kernel), attention)
-    given = cast(parameter(len(forward.parameters), item.inputs[-1].type), made)
+    given = cast(parameter(len(forward.parameters), item.inputs[-1].type), made.type.dtype)
     gradients = gradients_by(kernel_node(attention, kernel), given, attention)
     leaves = (attention.query, attention.key, attention.value)
     results = []
     for index in item["wanted"]:
         parts = [
-            cast(gradient, forward.parameters[index])
+            cast(gradient, forward.parameters[index].type.dtype)
             for gradient, leaf in zip(gradients, leaves, strict=True)
             if _parameter(leaf) == index
         ]

@@ -15,7 +15,7 @@ from jax import lax
 
 from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.ir.rewrite import substitute, users
-from xlathe.compiler.ops.build import broadcast_in_dim, filled, iota, make, reshaped
+from xlathe.compiler.ops.build import broadcast_in_dim, cast, filled, iota, make, reshaped
 from xlathe.compiler.ops.elementwise import ELEMENTWISE, filled_scalar
 from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import log_hit
@@ -75,9 +75,7 @@ def _comparison(item: Node) -> Node | None:
         return None
     index = reshaped(indices, front)
     if index.type.dtype.itemsize < 4:
-        index = make(
-            "convert_element_type", index, new_dtype=_INT32, weak_type=False, sharding=None
-        )
+        index = cast(index, _INT32)
     places = iota(shape, axis, index.type.dtype)
     mask = make("eq", places, broadcast_in_dim(index, shape, rows))
     # Zero and a number are added, as the scatter does: -0.0 becomes 0.0.

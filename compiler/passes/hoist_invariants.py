@@ -27,7 +27,7 @@ from xlathe.compiler.loops.parts import (
     reached,
     rewrite_loops,
 )
-from xlathe.compiler.ops.build import broadcast_in_dim, make
+from xlathe.compiler.ops.build import broadcast_in_dim, cast
 from xlathe.compiler.ops.elementwise import ELEMENTWISE
 from xlathe.compiler.rules.rule import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target, current_target
@@ -227,9 +227,7 @@ def _behind_condition(
     places = [place for place in range(second) if body.parameters[place] in read]
     work = cut(body, [body.parameters[place] for place in places], values)
     idle = work.with_outputs([_zeros(value) for value in work.results])
-    index = make(
-        "convert_element_type", turns, new_dtype=np.dtype(np.int32), weak_type=False, sharding=None
-    )
+    index = cast(turns, np.dtype(np.int32))
     types = tuple(value.type for value in values)
     chosen = node(
         "cond",

@@ -16,7 +16,7 @@ from xlathe.compiler.ir.rewrite import (
     splice,
     with_parameters,
 )
-from xlathe.compiler.ops.build import broadcast_in_dim, make, reshape
+from xlathe.compiler.ops.build import broadcast_in_dim, cast, make, reshape
 from xlathe.compiler.passes.fold_constants import fold_node
 from xlathe.compiler.passes.simplify import SIMPLIFICATIONS
 
@@ -137,15 +137,7 @@ def _unroll_scan(item: Node) -> Replacement:
 def _as_types(values: Sequence[Node], types: Sequence[Type]) -> list[Node]:
     """The values with these types: a loop may take a weaker type than it gives."""
     return [
-        value
-        if value.type is type_ or not value.type.is_plain
-        else make(
-            "convert_element_type",
-            value,
-            new_dtype=type_.dtype,
-            weak_type=type_.weak,
-            sharding=None,
-        )
+        cast(value, type_.dtype, type_.weak) if value.type.is_plain else value
         for value, type_ in zip(values, types, strict=True)
     ]
 

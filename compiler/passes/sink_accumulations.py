@@ -28,7 +28,7 @@ from xlathe.compiler.loops.parts import (
     rewrite_loops,
 )
 from xlathe.compiler.loops.summing import Summing, is_linear
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.build import cast, make
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.rules.rule import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target, current_target
@@ -341,15 +341,7 @@ def _final(scan: Scan, accumulator: _Accumulator, summing: Summing) -> Node:
     assert total is not None
     if total.type.shape != type_.shape:
         total = make("add", first, total)
-    if total.type is not type_:
-        total = make(
-            "convert_element_type",
-            total,
-            new_dtype=type_.dtype,
-            weak_type=type_.weak,
-            sharding=None,
-        )
-    return total
+    return cast(total, type_.dtype, type_.weak)
 
 
 def _is_zero(item: Node) -> bool:

@@ -12,7 +12,15 @@ from xlathe.compiler.cost import node_flops
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, make_type, node
 from xlathe.compiler.ir.rewrite import Replacement, rewrite
-from xlathe.compiler.ops.build import broadcast_in_dim, filled, iota, make, multiply, transposed
+from xlathe.compiler.ops.build import (
+    broadcast_in_dim,
+    cast,
+    filled,
+    iota,
+    make,
+    multiply,
+    transposed,
+)
 from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.structure.algebra import diagonal, swapped
@@ -396,10 +404,4 @@ def _undone(first: Operand) -> Node | None:
 
 
 def _identity(like: Node) -> Node:
-    return make(
-        "convert_element_type",
-        on_diagonal(like),
-        new_dtype=like.type.dtype,
-        weak_type=like.type.weak,
-        sharding=None,
-    )
+    return cast(on_diagonal(like), like.type.dtype, like.type.weak)

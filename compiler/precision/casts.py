@@ -16,6 +16,7 @@ from jax import lax
 
 from xlathe.compiler.ir import Graph, Node, Origin, Type, constant, get, make_type, node, parameter
 from xlathe.compiler.ir.rewrite import adopt, with_inputs
+from xlathe.compiler.ops import build
 from xlathe.compiler.ops.build import make
 from xlathe.compiler.precision.needs import (
     CUSTOM,
@@ -413,7 +414,7 @@ def cast(item: Node, dtype: np.dtype, keep: bool = False) -> Node:
         source = item.inputs[0]
         if jnp.promote_types(dtype, item.type.dtype) == item.type.dtype and not source.type.weak:
             return source
-    return make("convert_element_type", item, new_dtype=dtype, weak_type=False, sharding=None)
+    return build.cast(item, dtype, weak=False)
 
 
 def is_float32(item: Node) -> bool:

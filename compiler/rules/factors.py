@@ -11,8 +11,8 @@ from xlathe.compiler.rules.arithmetic import known_scalar
 from xlathe.compiler.rules.rule import Declined, Outcome, Rule
 
 
-def _known(item: Node) -> tuple[np.ndarray, Node] | None:
-    """The known factor of a product of floats, and the other factor."""
+def known_factor(item: Node) -> tuple[np.ndarray, Node] | None:
+    """The known factor of a product of floats, and the other factor, which is of its type."""
     if item.operation != "mul" or not item.type.is_plain or item.type.dtype.kind not in "fV":
         return None
     for known, other in (item.inputs, item.inputs[::-1]):
@@ -23,8 +23,8 @@ def _known(item: Node) -> tuple[np.ndarray, Node] | None:
 
 
 def _merge(item: Node) -> Outcome:
-    outer = _known(item)
-    inner = outer and _known(outer[1])
+    outer = known_factor(item)
+    inner = outer and known_factor(outer[1])
     if outer is None or inner is None:
         return None
     numbers = (outer[0].astype(np.float64), inner[0].astype(np.float64))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xlathe.compiler.ir import Node, make_type
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ir import Node
+from xlathe.compiler.ops.build import cast, make
 from xlathe.compiler.rules.rule import Declined, Outcome, Rule
 
 
@@ -105,17 +105,7 @@ def _convert(item: Node) -> Outcome:
         return Declined(f"the cast from {start} to {middle} loses digits")
     if not (end == start or (middle.kind == end.kind == start.kind)):
         return None
-    if source.inputs[0].type is item.type:
-        return source.inputs[0]
-    result = make_type(item.type.shape, end, item["weak_type"])
-    found = make(
-        "convert_element_type",
-        source.inputs[0],
-        new_dtype=end,
-        weak_type=item["weak_type"],
-        sharding=None,
-    )
-    return found if found.type is result else None
+    return cast(source.inputs[0], end, item["weak_type"])
 
 
 MOVEMENT = (

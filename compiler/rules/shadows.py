@@ -13,7 +13,7 @@ from functools import reduce
 import numpy as np
 
 from xlathe.compiler.ir import Node, constant
-from xlathe.compiler.ops.build import broadcast_in_dim, make, multiply, reshape
+from xlathe.compiler.ops.build import broadcast_in_dim, cast, make, multiply, reshape
 
 Shadow = tuple[Node, ...]
 """A sum of arrays of zeros and NaN, each of a shape that stretches to the value's own."""
@@ -143,9 +143,7 @@ def product_shadow(
 
 
 def _summed(item: Node, part: Node, contracted: Sequence[int]) -> Node:
-    dtype = item.type.dtype
-    if part.type.dtype != dtype:
-        part = make("convert_element_type", part, new_dtype=dtype, weak_type=False, sharding=None)
+    part = cast(part, item.type.dtype)
     if not contracted:
         return part
     return make("reduce_sum", part, axes=tuple(sorted(contracted)), out_sharding=None)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from jax import lax
 
-from xlathe.compiler.ir import Graph, Node, Type, make_type, node, parameter
-from xlathe.compiler.ops.build import filled, make, reshape, transposed
+from xlathe.compiler.ir import Graph, Node, Type, node, parameter
+from xlathe.compiler.ops.build import make, padded, reshape, transposed
 
 HIGHEST = (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
 """The precision that JAX gives to products in linear solves."""
@@ -19,14 +19,11 @@ def swapped(item: Node) -> Node:
     return transposed(item, (*range(rank - 2), rank - 1, rank - 2))
 
 
-def padded(item: Node, axis: int, low: int, high: int) -> Node:
+def padded_axis(item: Node, axis: int, low: int, high: int) -> Node:
     """Zeros before and after along one axis; a negative number cuts off."""
-    if not low and not high:
-        return item
     config = [(0, 0, 0)] * item.type.rank
     config[axis] = (low, high, 0)
-    zero = filled(0, make_type((), item.type.dtype, item.type.weak))
-    return make("pad", item, zero, padding_config=tuple(config))
+    return padded(item, config)
 
 
 def triangular_solve(

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from xlathe.compiler.ir import Node
-from xlathe.compiler.ops.build import broadcast_in_dim, concatenated, make, multiply, sliced
-from xlathe.compiler.structure.algebra import diagonal, padded
+from xlathe.compiler.ops.build import (
+    broadcast_in_dim,
+    cast,
+    concatenated,
+    make,
+    multiply,
+    sliced,
+    wide,
+)
+from xlathe.compiler.structure.algebra import diagonal, padded_axis
 from xlathe.compiler.structure.facts import Facts
 from xlathe.compiler.structure.operands import Operand
-
-
-def cast(item: Node, dtype: np.dtype) -> Node:
-    """The same numbers in another dtype."""
-    if item.type.dtype == dtype:
-        return item
-    return make(
-        "convert_element_type", item, new_dtype=dtype, weak_type=item.type.weak, sharding=None
-    )
-
-
-def wide(dtype: np.dtype) -> np.dtype:
-    """The dtype in which sums of this one are kept."""
-    return np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind in "fV" else dtype
 
 
 def by_diagonals(seen: Operand, low: int, high: int) -> Node | None:
@@ -44,7 +36,7 @@ def by_diagonals(seen: Operand, low: int, high: int) -> Node | None:
         first, last = max(shift, 0), size + min(shift, 0)
         part = sliced(other, axis, first, last)
         part = multiply(_spread(entries, part.type.shape, axes), part)
-        part = padded(part, axis, max(-shift, 0), max(shift, 0))
+        part = padded_axis(part, axis, max(-shift, 0), max(shift, 0))
         total = part if total is None else make("add", total, part)
     if total is None:
         return None

@@ -9,9 +9,17 @@ from typing import Any
 from jax import lax
 
 from xlathe.compiler.ir import Node, array_type, make_type, node
-from xlathe.compiler.ops.build import broadcast_in_dim, filled, make, reshaped, sliced, transposed
+from xlathe.compiler.ops.build import (
+    broadcast_in_dim,
+    cast,
+    filled,
+    make,
+    reshaped,
+    sliced,
+    transposed,
+    wide,
+)
 from xlathe.compiler.ops.elementwise import filled_scalar
-from xlathe.compiler.structure.bands import cast, wide
 from xlathe.compiler.structure.infer import Structures
 from xlathe.compiler.structure.masks import position
 

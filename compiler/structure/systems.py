@@ -18,7 +18,13 @@ from xlathe.compiler.ops.build import (
     reshaped,
     transposed,
 )
-from xlathe.compiler.structure.algebra import HIGHEST, diagonal, graph, padded, triangular_solve
+from xlathe.compiler.structure.algebra import (
+    HIGHEST,
+    diagonal,
+    graph,
+    padded_axis,
+    triangular_solve,
+)
 from xlathe.compiler.structure.diagonals import Diagonals, diagonal_matrix, reciprocal
 from xlathe.compiler.structure.facts import Facts
 from xlathe.compiler.structure.infer import Structures
@@ -217,9 +223,9 @@ def factors(method: Method, matrix: Node, lu: Node | None) -> tuple[Node, ...]:
     if method.name == "tridiagonal":
         last = matrix.type.rank - 2
         return (
-            padded(diagonal(fixed, -1), last, 1, 0),
+            padded_axis(diagonal(fixed, -1), last, 1, 0),
             diagonal(fixed),
-            padded(diagonal(fixed, 1), last, 0, 1),
+            padded_axis(diagonal(fixed, 1), last, 0, 1),
         )
     if method.name == "diagonal":
         return (diagonal(fixed),)
@@ -274,7 +280,7 @@ def _solution(method: Method, transpose: bool, consts: Sequence[Node], right: No
         below, main, above = consts
         if transpose:
             last = rank - 2
-            below, above = padded(above, last, 1, -1), padded(below, last, -1, 1)
+            below, above = padded_axis(above, last, 1, -1), padded_axis(below, last, -1, 1)
         attributes = {"perturb_singular": False}
         return node("tridiagonal_solve", (below, main, above, right), right.type, attributes)
     packed, order = consts

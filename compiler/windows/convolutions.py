@@ -12,14 +12,17 @@ import numpy as np
 from xlathe.compiler.ir import Node, node
 from xlathe.compiler.ops.build import (
     broadcast_in_dim,
+    cast,
     concatenated,
     make,
     multiply,
+    padded,
     reshaped,
     transposed,
+    wide,
 )
 from xlathe.compiler.rules.rule import Declined, Outcome
-from xlathe.compiler.windows.slices import cast, is_floating, offsets, padded, strided, wide
+from xlathe.compiler.windows.slices import is_floating, offsets, strided
 
 _MANY = 49
 _MANY_SUMS = 9
@@ -63,10 +66,7 @@ def _pointwise(item: Node) -> Outcome:
     order = [left.index(axis) for axis in (batch, *space)]
     made = transposed(made, (order[0], *order[1:], len(left)))
     if spread:
-        inside = [
-            (low, high, step - 1) for (low, high), step in zip(padding, dilation, strict=True)
-        ]
-        made = padded(made, [(0, 0, 0), *inside, (0, 0, 0)], 0)
+        made = _around(made, padding, dilation)
     return _placed(made, numbers.out_spec)
 
 
@@ -112,11 +112,8 @@ def by_channel(item: Node) -> Outcome:
     data = cast(
         transposed(data, (numbers.lhs_spec[0], *numbers.lhs_spec[2:], numbers.lhs_spec[1])), low
     )
+    data = _around(data, item["padding"], item["lhs_dilation"])
     kernel = cast(transposed(kernel, (*numbers.rhs_spec[2:], *numbers.rhs_spec[1::-1])), low)
-    around = [
-        (*pair, step - 1) for pair, step in zip(item["padding"], item["lhs_dilation"], strict=True)
-    ]
-    data = padded(data, [(0, 0, 0), *around, (0, 0, 0)], 0)
     batch, *_, channels = data.type.shape
     space = tuple(item.type.shape[axis] for axis in numbers.out_spec[2:])
     shape = (batch, *space, groups, each)
@@ -167,11 +164,8 @@ def by_channel_gradient(item: Node) -> Outcome:
         return Declined(f"its window has {prod(window)} places, more than are worth a sum each")
     # Channels last in both, what is summed first.
     data = cast(transposed(data, (*numbers.lhs_spec[1:], numbers.lhs_spec[0])), low)
+    data = _around(data, item["padding"], item["lhs_dilation"])
     kernel = cast(transposed(kernel, (*numbers.rhs_spec[1:], numbers.rhs_spec[0])), low)
-    around = [
-        (*pair, step - 1) for pair, step in zip(item["padding"], item["lhs_dilation"], strict=True)
-    ]
-    data = padded(data, [(0, 0, 0), *around, (0, 0, 0)], 0)
     space = kernel.type.shape[1:-1]
     shape = (inner, *space, channels, each)
     cotangent = reshaped(kernel, shape)
@@ -250,6 +244,12 @@ def _dot(
         preferred_element_type=item["preferred_element_type"],
         out_sharding=None,
     )
+
+
+def _around(data: Node, padding: Sequence[tuple[int, int]], dilation: Sequence[int]) -> Node:
+    """Zeros around and between the elements of data that have batch first, features last."""
+    config = [(*pair, step - 1) for pair, step in zip(padding, dilation, strict=True)]
+    return padded(data, [(0, 0, 0), *config, (0, 0, 0)])
 
 
 def _spread(source: Node, shape: tuple[int, ...], axes: tuple[int, ...]) -> Node:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xlathe.compiler.ir import Node
-from xlathe.compiler.ops.build import concatenated, make, multiply, sliced
+from xlathe.compiler.ops.build import concatenated, make, multiply, padded, sliced
 from xlathe.compiler.rules.rule import Declined, Outcome
-from xlathe.compiler.windows.slices import is_floating, padded, strided
+from xlathe.compiler.windows.slices import is_floating, strided
 
 _LEAST = 16
 _MOST_SUMS = 512
@@ -74,4 +74,4 @@ def _every_second(source: Node, axis: int, start: int, count: int) -> Node:
 def _with_gaps(source: Node, axis: int, low: int, high: int) -> Node:
     config = [(0, 0, 0)] * source.type.rank
     config[axis] = (low, high, 1)
-    return padded(source, config, 0)
+    return padded(source, config)

@@ -18,10 +18,20 @@ import numpy as np
 from xlathe.compiler.ir import Node
 from xlathe.compiler.ir.graph import unwrap
 from xlathe.compiler.ir.types import array_type
-from xlathe.compiler.ops.build import broadcast_in_dim, filled, iota, make, multiply, reshaped
+from xlathe.compiler.ops.build import (
+    broadcast_in_dim,
+    cast,
+    filled,
+    iota,
+    make,
+    multiply,
+    padded,
+    reshaped,
+    wide,
+)
 from xlathe.compiler.ops.elementwise import ELEMENTWISE
 from xlathe.compiler.rules.rule import Declined, Outcome
-from xlathe.compiler.windows.slices import cast, is_floating, offsets, padded, strided, wide
+from xlathe.compiler.windows.slices import is_floating, offsets, strided
 
 _COMPARISONS = {"reduce_window_max": "ge", "reduce_window_min": "le"}
 _EXTREMES = {"ge": "max", "le": "min"}
@@ -70,7 +80,7 @@ class Windows:
             reach = (self.counts[axis] - 1) * self.strides[axis] + 1
             above = low + shape[axis] + high - place - reach
             config.append((place - low, above - high, self.strides[axis] - 1))
-        return padded(part, config, 0.0)
+        return padded(part, config)
 
 
 def largest(item: Node) -> Outcome:
@@ -154,7 +164,7 @@ def _among_windows(windows: Windows, index: Node, cotangent: Node, shape: tuple[
         (-low, size + low - reach, 0)
         for (low, _), size, reach in zip(windows.padding, shape, covered, strict=True)
     ]
-    return padded(reshaped(given, covered), around, 0.0)
+    return padded(reshaped(given, covered), around)
 
 
 def _is_dear(item: Node) -> bool:

@@ -1,4 +1,4 @@
-"""Cutting, padding and casting, as all rewrites of windows need it."""
+"""Cutting, as all rewrites of windows need it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from xlathe.compiler.ir import Node
-from xlathe.compiler.ops.build import filled, make
+from xlathe.compiler.ops.build import make
 
-_FLOAT32 = np.dtype(np.float32)
 _FLOATING = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
-
-Paddings = Sequence[tuple[int, int, int]]
-"""For each axis what is added below, above and between elements; less than none cuts off."""
-
-
-def padded(source: Node, config: Paddings, value: float) -> Node:
-    """The array with a number around and between its elements."""
-    if not any(any(amounts) for amounts in config):
-        return source
-    number = filled(value, source.type.with_shape(()))
-    return make("pad", source, number, padding_config=tuple(map(tuple, config)))
 
 
 def strided(
@@ -50,18 +38,6 @@ def offsets(sizes: Sequence[int]) -> list[tuple[int, ...]]:
     return list(product(*map(range, sizes)))
 
 
-def cast(source: Node, dtype: np.dtype) -> Node:
-    """The array in another dtype; the node itself if it has it."""
-    if source.type.dtype == dtype:
-        return source
-    return make("convert_element_type", source, new_dtype=dtype, weak_type=False, sharding=None)
-
-
 def is_floating(dtype: np.dtype) -> bool:
     """Whether a dtype is one of the usual floating point numbers."""
     return dtype in _FLOATING
-
-
-def wide(dtype: np.dtype) -> np.dtype:
-    """The dtype in which to add up: that of short floats is float32."""
-    return _FLOAT32 if is_floating(dtype) and dtype.itemsize < 4 else dtype

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +40,53 @@ def naming(layer: Any) -> Iterator[None]:
         yield
     except (ValueError, TypeError, NotImplementedError) as error:
         raise refuse(layer, str(error)) from error
+
+
+class Converter(ABC):
+    """Makes layers again in the other library, each once.
+
+    Args:
+        keras: the module.
+        custom: the user's classes by name.
+        model_class: the class of the models that are made.
+    """
+
+    def __init__(self, keras: Any, custom: Mapping[str, Any], model_class: type) -> None:
+        self.keras = keras
+        self.custom = dict(custom)
+        self.model_class = model_class
+        self.made: dict[int, Any] = {}
+        self.pairs: list[tuple[Any, Any]] = []
+
+    def convert(self, layer: Any) -> Any:
+        """Return a layer or model made again, the same one for the same layer."""
+        if id(layer) not in self.made:
+            self.made[id(layer)] = self._make(layer)
+        return self.made[id(layer)]
+
+    @abstractmethod
+    def _make(self, layer: Any) -> Any: ...
+
+    def _pair(self, layer: Any) -> Any:
+        """Return a layer that a model holds directly made again; its weights are to be copied."""
+        first = id(layer) not in self.made
+        new = self.convert(layer)
+        if first and not isinstance(new, self.model_class):
+            self.pairs.append((layer, new))
+        return new
+
+
+@contextmanager
+def compiling(model: Any) -> Iterator[None]:
+    """Turn errors about what a model was compiled with into a warning: it is left out."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        warnings.warn(
+            f"The model '{model.name}' was converted without what it was compiled with: {error} "
+            "Call `compile` on the converted model.",
+            stacklevel=5,
+        )
 
 
 def copy_weights(pairs: Pairs, value_of: Callable[[Any], Any]) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 
 import jax
 
-from xlathe.runtime.keras.common import copy_weights, naming, refuse, require_keras
+from xlathe.runtime.keras.common import (
+    Converter,
+    compiling,
+    copy_weights,
+    naming,
+    refuse,
+    require_keras,
+)
 from xlathe.runtime.keras.configs import plain, used
 from xlathe.runtime.training.compiling import compile_arguments
 from xlathe.runtime.training.model import Model, Sequential
@@ -54,8 +61,8 @@ def from_keras(model: Any, custom_objects: Mapping[str, Any] | None = None) -> A
             "`from_keras` takes a keras.Model: Sequential, or functional. Received: "
             f"{model!r} (of type {type(model).__name__})"
         )
-    reader = _Reader(keras, custom_objects or {})
-    ours = reader.read(model)
+    reader = _Reader(keras, custom_objects or {}, Model)
+    ours = reader.convert(model)
     copy_weights(reader.pairs, lambda weight: keras.ops.convert_to_numpy(weight.value))
     if model.compiled:
         _compile(model, ours, custom_objects)
@@ -63,40 +70,17 @@ def from_keras(model: Any, custom_objects: Mapping[str, Any] | None = None) -> A
 
 
 def _compile(model: Any, ours: Any, custom_objects: Mapping[str, Any] | None) -> None:
-    try:
+    with compiling(model):
         with warnings.catch_warnings():
             # What Keras has to say about saving a function that has no name is no news here.
             warnings.simplefilter("ignore")
             config = plain(model.get_compile_config())
         config.pop("jit_compile", None)
         ours.compile(**compile_arguments(config, custom_objects))
-    except (TypeError, ValueError) as error:
-        warnings.warn(
-            f"The model '{model.name}' was converted without what it was compiled with: {error} "
-            "Call `compile` on the converted model.",
-            stacklevel=3,
-        )
 
 
-class _Reader:
-    """Makes layers of Keras again, each once.
-
-    Args:
-        keras: the module.
-        custom: the user's classes by name.
-    """
-
-    def __init__(self, keras: Any, custom: Mapping[str, Any]) -> None:
-        self.keras = keras
-        self.custom = dict(custom)
-        self.made: dict[int, Any] = {}
-        self.pairs: list[tuple[Any, Any]] = []
-
-    def read(self, layer: Any) -> Any:
-        """Return a layer or model made again, the same one for the same layer."""
-        if id(layer) not in self.made:
-            self.made[id(layer)] = self._make(layer)
-        return self.made[id(layer)]
+class _Reader(Converter):
+    """Makes layers of Keras again here."""
 
     def _make(self, layer: Any) -> Any:
         name = type(layer).__name__
@@ -118,7 +102,7 @@ class _Reader:
             for key in config:
                 inner = getattr(layer, key, None)
                 if isinstance(inner, self.keras.layers.Layer):
-                    config[key] = self.read(inner)
+                    config[key] = self.convert(inner)
             # Some configs of Keras leave this argument out.
             taken = "activity_regularizer" in inspect.signature(type(layer).__init__).parameters
             if taken and layer.activity_regularizer is not None:
@@ -138,14 +122,6 @@ class _Reader:
             "its class is not one of Keras's own. Change the imports of the file that defines it "
             f"to xlathe's, and pass the class: custom_objects={{'{name}': {name}}}."
         )
-
-    def _pair(self, layer: Any) -> Any:
-        """Return a layer that a model holds directly made again; its weights are to be copied."""
-        first = id(layer) not in self.made
-        ours = self.read(layer)
-        if first and not isinstance(ours, Model):
-            self.pairs.append((layer, ours))
-        return ours
 
     def _sequential(self, model: Any) -> Any:
         config = model.get_config()

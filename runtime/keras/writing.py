@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import inspect
 import operator
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from xlathe.runtime.keras.common import copy_weights, naming, refuse, require_keras
+from xlathe.runtime.keras.common import (
+    Converter,
+    compiling,
+    copy_weights,
+    naming,
+    refuse,
+    require_keras,
+)
 from xlathe.runtime.training.compiling import compile_config
 from xlathe.tracer.layers.core import InputLayer
 from xlathe.tracer.layers.layer import Layer
@@ -51,8 +57,8 @@ def to_keras(model: Any, custom_objects: Mapping[str, Any] | None = None) -> Any
             "`to_keras` takes an xlathe.Model: Sequential, or functional. Received: "
             f"{model!r} (of type {type(model).__name__})"
         )
-    writer = _Writer(keras, custom_objects or {})
-    theirs = writer.write(model)
+    writer = _Writer(keras, custom_objects or {}, keras.Model)
+    theirs = writer.convert(model)
     copy_weights(writer.pairs, lambda weight: weight.numpy())
     if getattr(model, "compiled", False):
         _compile(model, theirs, writer)
@@ -60,38 +66,15 @@ def to_keras(model: Any, custom_objects: Mapping[str, Any] | None = None) -> Any
 
 
 def _compile(model: Any, theirs: Any, writer: _Writer) -> None:
-    try:
+    with compiling(model):
         config = compile_config(model)
         for option in model.fit_state.options:
             config.pop(option)
         theirs.compile(**{name: writer.object(item, name) for name, item in config.items()})
-    except (TypeError, ValueError) as error:
-        warnings.warn(
-            f"The model '{model.name}' was converted without what it was compiled with: {error} "
-            "Call `compile` on the converted model.",
-            stacklevel=3,
-        )
 
 
-class _Writer:
-    """Makes layers again in Keras, each once.
-
-    Args:
-        keras: the module.
-        custom: the user's classes by name.
-    """
-
-    def __init__(self, keras: Any, custom: Mapping[str, Any]) -> None:
-        self.keras = keras
-        self.custom = dict(custom)
-        self.made: dict[int, Any] = {}
-        self.pairs: list[tuple[Any, Any]] = []
-
-    def write(self, layer: Any) -> Any:
-        """Return a layer or model made again, the same one for the same layer."""
-        if id(layer) not in self.made:
-            self.made[id(layer)] = self._make(layer)
-        return self.made[id(layer)]
+class _Writer(Converter):
+    """Makes layers again in Keras."""
 
     def _make(self, layer: Any) -> Any:
         name = type(layer).__name__
@@ -107,7 +90,7 @@ class _Writer:
             config = layer.get_config()
             for key in config:
                 if isinstance(inner := getattr(layer, key, None), Layer):
-                    config[key] = self.write(inner)
+                    config[key] = self.convert(inner)
             return self._call_class(cls, config, type(layer))
 
     @staticmethod
@@ -194,14 +177,6 @@ class _Writer:
             f"Keras has no function '{name}' for {kind}. Pass yours: "
             f"custom_objects={{'{name}': {name}}}."
         )
-
-    def _pair(self, layer: Any) -> Any:
-        """Return a layer that a model holds directly made again; its weights are to be copied."""
-        first = id(layer) not in self.made
-        theirs = self.write(layer)
-        if first and not isinstance(theirs, self.keras.Model):
-            self.pairs.append((layer, theirs))
-        return theirs
 
     def _input(self, tensor: SymbolicTensor) -> Any:
         layer = tensor.node.layer if tensor.node is not None else None

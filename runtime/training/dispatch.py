@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xlathe.compiler.ops.contractions import convolution_flops
 from xlathe.runtime.program import compile as compile_program
 from xlathe.tracer.layers.variable import Variable
 
@@ -42,9 +43,9 @@ def loops_well(jaxpr: Any) -> bool:
 def _convolution_flops(jaxpr: Any) -> Iterator[float]:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "conv_general_dilated":
-            kernel = equation.invars[1].aval
-            outputs = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
-            yield 2.0 * equation.outvars[0].aval.size * kernel.size / max(1, outputs)
+            kernel = equation.invars[1].aval.shape
+            outputs_axis = equation.params["dimension_numbers"].rhs_spec[0]
+            yield convolution_flops(equation.outvars[0].aval.size, kernel, outputs_axis)
         for value in equation.params.values():
             for item in value if isinstance(value, tuple | list) else (value,):
                 inner = getattr(item, "jaxpr", item)

@@ -13,8 +13,8 @@ import xlathe as xl
 
 Step = Callable[..., Any]
 
-# Some gradients are zero in exact arithmetic (of a bias before a normalisation, of the keys' bias).
-# What rounding leaves of them, Adam would scale up to whole steps: its epsilon stands above it here.
+# Gradients that are zero in exact arithmetic, as of a bias before a normalisation, come out as what
+# rounding left of them. Adam would make whole steps of that, were its epsilon not above it.
 EPSILON = 1e-3
 
 
