@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,28 +13,13 @@ import pytest
 
 import xlathe as xl
 
+from .traces import counted, type_of
+
 _X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
 
 
-def _type(x: Any) -> tuple[Any, ...]:
-    """The type as JAX sees it, also of what `optimize` hands through as it came."""
-    return jax.typeof(x).shape, jax.typeof(x).dtype, jax.typeof(x).weak_type
-
-
-def _counted(f: Callable[..., Any]) -> tuple[Callable[..., Any], list[int]]:
-    """`f` with a Python side effect: the list grows each time that it is traced."""
-    traces: list[int] = []
-
-    @functools.wraps(f)
-    def g(*args: Any, **kwargs: Any) -> Any:
-        traces.append(len(traces))
-        return f(*args, **kwargs)
-
-    return g, traces
-
-
 def test_traced_once_for_each_signature() -> None:
-    f, traces = _counted(lambda x, y: x + y)
+    f, traces = counted(lambda x, y: x + y)
     compiled = xl.compile(f)
     for x, y, expected in [
         (_X, 1.0, 1), (_X * 2, 3.0, 1), (jnp.asarray(_X), 1.0, 1), (_X, 1, 2), (_X, 2, 2),
@@ -49,13 +33,13 @@ def test_traced_once_for_each_signature() -> None:
 
 
 def test_traced_once_by_the_stages_together() -> None:
-    f, traces = _counted(lambda x: x + 1)
+    f, traces = counted(lambda x: x + 1)
     compiled = xl.compile(f)
     compiled.lower(_X)
     compiled.trace(_X)
     compiled(_X)
     compiled(_X)
-    plain, wanted = _counted(lambda x: x + 1)
+    plain, wanted = counted(lambda x: x + 1)
     jitted = jax.jit(plain)
     jitted.lower(_X)
     jitted.trace(_X)
@@ -130,7 +114,7 @@ def test_jax_contexts(make: Callable[..., Any], context: Callable[[], Any]) -> N
         got, want = make(f)(jnp.asarray(_X)), jax.jit(f)(jnp.asarray(_X))
     assert jax.tree.structure(got) == jax.tree.structure(want)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert _type(a) == _type(b)
+        assert type_of(a) == type_of(b)
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 

@@ -17,24 +17,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 import xlathe as xl
 
+from .traces import counted, type_of
+
 _X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
-
-
-def _type(x: Any) -> tuple[Any, ...]:
-    """The type as JAX sees it, also of what `optimize` hands through as it came."""
-    return jax.typeof(x).shape, jax.typeof(x).dtype, jax.typeof(x).weak_type
-
-
-def _counted(f: Callable[..., Any]) -> tuple[Callable[..., Any], list[int]]:
-    """`f` with a Python side effect: the list grows each time that it is traced."""
-    traces: list[int] = []
-
-    @functools.wraps(f)
-    def g(*args: Any, **kwargs: Any) -> Any:
-        traces.append(len(traces))
-        return f(*args, **kwargs)
-
-    return g, traces
 
 
 def _power(x, n, *, scale=1.0, mode="plus"):
@@ -69,7 +54,7 @@ def test_static_arguments(
 
 
 def test_static_arguments_retrace_once_for_each_value() -> None:
-    f, traces = _counted(_power)
+    f, traces = counted(_power)
     compiled = xl.compile(f, static_argnames=("n", "mode"))
     for mode in ("plus", "minus", "plus", "minus"):
         compiled(_X, n=2, mode=mode)
@@ -300,7 +285,7 @@ def test_ways_of_passing_arguments(make: Callable[..., Any]) -> None:
         got, want = make(f)(*args, **kwargs), jax.jit(f)(*args, **kwargs)
         assert jax.tree.structure(got) == jax.tree.structure(want)
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-            assert _type(a) == _type(b)
+            assert type_of(a) == type_of(b)
             np.testing.assert_allclose(a, b)
     with pytest.raises(TypeError, match="missing"):
         make(f)(1.0, 2.0)
@@ -429,5 +414,5 @@ def test_scalars_and_numpy(make: Callable[..., Any], value: Any) -> None:
 
     got, want = make(f)(value), jax.jit(f)(value)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert _type(a) == _type(b)
+        assert type_of(a) == type_of(b)
         np.testing.assert_array_equal(a, b)
