@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from xlathe.compiler.attention.dropout import Path
 from xlathe.compiler.attention.read import Attention, below, products_of
 from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.ir.rewrite import instantiate
@@ -83,7 +84,7 @@ def _cotangents(attention: Attention, readers: Mapping[Node, Sequence[Node]]) ->
     found: dict[Node, None] = {}
     result = attention.result
     products = [(reader, attention.value) for reader in readers.get(attention.value, ())]
-    products += products_of(attention.weights, readers)
+    products += [(item, path[-1]) for item, path in products_of(attention.weights, readers)]
     for product, operand in products:
         if product.operation != "dot_general" or product is result:
             continue
@@ -96,7 +97,7 @@ def _cotangents(attention: Attention, readers: Mapping[Node, Sequence[Node]]) ->
 
 def forgotten_product(
     weights: Node, readers: Mapping[Node, Sequence[Node]]
-) -> tuple[Node, Node] | None:
+) -> tuple[Node, Path] | None:
     """The product of weights and values where only its backward is left, as in a checkpoint.
 
     The cotangent of the result meets the weights, which gives that of the values, and the values,
@@ -107,9 +108,10 @@ def forgotten_product(
         readers: who reads each node of the program.
 
     Returns:
-        The product, which is no part of the program, and its operand that holds the weights.
+        The product, which is no part of the program, and the path from the weights to it.
     """
-    for product, moved in products_of(weights, readers):
+    for product, path in products_of(weights, readers):
+        moved = path[-1]
         left, right = product.inputs
         cotangent = right if left is moved else left
         for other in readers.get(cotangent, ()):
@@ -117,7 +119,7 @@ def forgotten_product(
                 continue
             found = _put_together(product, other, cotangent, moved)
             if found is not None:
-                return found, moved
+                return found, path
     return None
 
 

@@ -40,10 +40,15 @@ def kernel_node(attention: Attention, kernel: Kernel) -> Node:
         band = None
     biases = [_bias(operand, attention, sizes) for operand in attention.scores.biases]
     bias, mask = _joined("add", biases), _joined("and", masks)
+    dropout = attention.dropout
+    keep, factor = (
+        _joined("and", [_mask(operand, attention, sizes) for operand in operands])
+        for operands in (dropout.kept, dropout.factors)
+    )
     if kernel.name == "cudnn":
         full = (None, None, sizes.rows, sizes.columns)
         bias, mask = (item and _widened(item, full) for item in (bias, mask))
-    inputs += [item for item in (bias, mask) if item is not None]
+    inputs += [item for item in (bias, mask, keep, factor) if item is not None]
     attributes = {
         "kernel": kernel.name,
         "scale": attention.scores.scale,
@@ -52,6 +57,9 @@ def kernel_node(attention: Attention, kernel: Kernel) -> Node:
         "fill": attention.scores.fill,
         "has_bias": bias is not None,
         "has_mask": mask is not None,
+        "has_keep": keep is not None,
+        "has_factor": factor is not None,
+        "weights_scale": dropout.scale,
         "rows": kernel.rows,
     }
     return make("attention_kernel", *inputs, **attributes)

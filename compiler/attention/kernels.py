@@ -95,6 +95,8 @@ def may_pay(attention: Attention, target: Target, any_type: bool) -> bool:
         return False
     if sizes.score_bytes >= target.large_scores:
         return True
+    if _drops_out(attention):
+        return False
     if "cudnn" in target.kernels:
         return any_type or attention.query.type.dtype.name in _CUDNN_TYPES
     return "splash" in target.kernels and sizes.rows * sizes.columns >= _MIN_SPLASH_SCORES
@@ -146,6 +148,10 @@ def _band(kept: np.ndarray | None, sizes: Sizes) -> Band | Declined | None:
     )
 
 
+def _drops_out(attention: Attention) -> bool:
+    return bool(attention.dropout.operands) or attention.dropout.scale != 1.0
+
+
 def _is_small(sizes: Sizes, target: Target) -> bool:
     few = min(sizes.rows, sizes.columns) < _MIN_POSITIONS
     return few or sizes.score_bytes < target.small_scores
@@ -170,6 +176,8 @@ def _cudnn_reason(attention: Attention, sizes: Sizes, trains_others: bool) -> st
         return f"cuDNN's kernel wants heads of up to 128, a multiple of 8, not {sizes.depth}"
     if attention.scores.cap is not None:
         return "cuDNN's kernel knows no soft cap (tanh)"
+    if _drops_out(attention):
+        return "cuDNN's kernel drops out weights of its own choice, not those of a mask"
     has_bias = bool(attention.scores.biases or attention.scores.masks)
     if has_bias and (sizes.rows % 2 or sizes.columns % 2):
         return "cuDNN's kernel wants even lengths beside a mask or a bias"
@@ -188,6 +196,8 @@ def _splash_reason(attention: Attention, sizes: Sizes, band: Band | None) -> str
         return f"the TPU's kernel wants heads of one size, not {sizes.depth}, {sizes.value_depth}"
     if sizes.depth % 64:
         return f"the TPU's kernel wants heads of a multiple of 64, not {sizes.depth}"
+    if _drops_out(attention):
+        return "the TPU's kernel knows no dropout"
     if attention.scores.biases or attention.scores.masks:
         return "the TPU's kernel takes no bias, and no mask but of positions"
     if sizes.rows % _SPLASH_BLOCK or sizes.columns % _SPLASH_BLOCK:

@@ -9,6 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
+from xlathe.compiler.attention.dropout import (
+    Dropout,
+    Path,
+    axes_along,
+    dropout_along,
+    is_passed_through,
+)
 from xlathe.compiler.attention.scores import Scores, Unreadable, read_scores
 from xlathe.compiler.attention.softmax import Softmax
 from xlathe.compiler.ir import Graph, Node, parameter
@@ -70,6 +77,7 @@ class Attention:
         value: and for the values.
         scores: how the scores are made of their product.
         layout: what each axis stands for.
+        dropout: what the weights are multiplied by before they meet the values.
     """
 
     result: Node
@@ -79,11 +87,12 @@ class Attention:
     value: Node
     scores: Scores
     layout: Layout
+    dropout: Dropout
 
     @cached_property
     def leaves(self) -> tuple[Node, ...]:
         """The arrays it reads: queries, keys, values, then biases and masks of no positions."""
-        operands = [*self.scores.biases, *self.scores.masks]
+        operands = [*self.scores.biases, *self.scores.masks, *self.dropout.operands]
         return tuple(
             dict.fromkeys(
                 [self.query, self.key, self.value, *(operand.node for operand in operands)]
@@ -161,36 +170,34 @@ def extracted(name: str, result: Node, leaves: Sequence[Node]) -> Graph:
 
 def products_of(
     weights: Node, readers: Mapping[Node, Sequence[Node]]
-) -> Iterator[tuple[Node, Node]]:
-    """The products that read a softmax, moved or cast, each with the operand through which.
+) -> Iterator[tuple[Node, Path]]:
+    """The products that read a softmax, moved, cast or dropped out, each with the path to it.
 
     Whatever else reads it is passed over.
     """
-    stack = [weights]
+    stack: list[Path] = [(weights,)]
     while stack:
-        item = stack.pop()
-        for reader in readers.get(item, ()):
-            if reader is item:
+        path = stack.pop()
+        for reader in readers.get(path[-1], ()):
+            if reader is path[-1]:
                 # It is returned.
                 continue
-            if reader.operation in ("convert_element_type", "transpose"):
-                stack.append(reader)
-            elif reader.operation == "dot_general":
-                yield reader, item
+            if reader.operation == "dot_general":
+                yield reader, path
+            elif is_passed_through(reader, path[-1]):
+                stack.append((*path, reader))
 
 
-def read_attention(
-    result: Node, moved: Node, weights: Node, softmax: Softmax
-) -> Attention | Unreadable:
+def read_attention(result: Node, path: Path, softmax: Softmax) -> Attention | Unreadable:
     """Read the product of a softmax's weights and what may be values.
 
     Args:
         result: the product.
-        moved: the operand of it that holds the weights,
-        weights: and the softmax itself, before it is cast or transposed.
-        softmax: what that is of.
+        path: from the softmax to the operand of the product that holds the weights.
+        softmax: what the softmax is of.
     """
-    axes = axes_of(moved, weights)
+    weights, moved = path[0], path[-1]
+    axes = axes_along(path)
     scores = read_scores(softmax.scores)
     if isinstance(scores, Unreadable):
         return scores
@@ -205,20 +212,8 @@ def read_attention(
         return layout
     place = _query_side(scores, softmax.axis)
     query, key = scores.product.inputs[place], scores.product.inputs[1 - place]
-    return Attention(result, weights, query, key, result.inputs[1 - side], scores, layout)
-
-
-def axes_of(moved: Node, weights: Node) -> tuple[int, ...]:
-    """The axes of the softmax that the axes of what was made of it are."""
-    axes = tuple(range(weights.type.rank))
-    chain = []
-    while moved is not weights:
-        chain.append(moved)
-        moved = moved.inputs[0]
-    for item in reversed(chain):
-        if item.operation == "transpose":
-            axes = tuple(axes[place] for place in item["permutation"])
-    return axes
+    value, dropout = result.inputs[1 - side], dropout_along(path)
+    return Attention(result, weights, query, key, value, scores, layout, dropout)
 
 
 def _is_plain(product: Node) -> bool:

@@ -141,7 +141,7 @@ def _masked(item: Node, axes: Axes, factor: float, memo: _Memo) -> Scores | Unre
         found = _read(kept, axes, factor, memo)
         if isinstance(found, Unreadable):
             return found
-        return with_mask(_filled(found, fill), which, _sized(which, axes), sign, memo)
+        return with_mask(_filled(found, fill), which, sized(which, axes), sign, memo)
     return Unreadable("its masked scores are not one number")
 
 
@@ -167,12 +167,12 @@ def with_bias(
         low, high = sorted((if_false * factor, if_true * factor))
         if high == 0 and low <= _FAR_BELOW:
             sign = 1.0 if if_true == 0 else -1.0
-            return with_mask(_filled(scores, low), which, _sized(which, moved), sign, memo)
+            return with_mask(_filled(scores, low), which, sized(which, moved), sign, memo)
     operation = bias.operation
     if operation in ("add", "sub"):
         sign = -1.0 if operation == "sub" else 1.0
         for part, by in zip(bias.inputs, (1.0, sign), strict=True):
-            added = with_bias(scores, part, _sized(part, axes), factor * by, memo)
+            added = with_bias(scores, part, sized(part, axes), factor * by, memo)
             if isinstance(added, Unreadable):
                 return added
             scores = added
@@ -183,7 +183,7 @@ def with_bias(
             fill = scalar(filling)
             if fill is not None and fill * factor <= _FAR_BELOW:
                 masked = with_mask(
-                    _filled(scores, fill * factor), which, _sized(which, axes), sign, memo
+                    _filled(scores, fill * factor), which, sized(which, axes), sign, memo
                 )
                 return with_bias(masked, kept, axes, factor, memo)
     if operation in ("mul", "div"):
@@ -191,17 +191,17 @@ def with_bias(
         number = scalar(right)
         if number:
             by = number if operation == "mul" else 1 / number
-            return with_bias(scores, left, _sized(left, axes), factor * by, memo)
+            return with_bias(scores, left, sized(left, axes), factor * by, memo)
         number = scalar(left) if operation == "mul" else None
         if number is not None:
-            return with_bias(scores, right, _sized(right, axes), factor * number, memo)
+            return with_bias(scores, right, sized(right, axes), factor * number, memo)
     if operation in ("transpose", "reshape", "broadcast_in_dim"):
         moved = moved_axes(bias, axes)
         if moved is not None:
             return with_bias(scores, bias.inputs[0], moved, factor, memo)
     if operation == "convert_element_type" and bias.inputs[0].type.dtype.kind in "fV":
         return with_bias(scores, bias.inputs[0], axes, factor, memo)
-    operand = Operand(bias, _sized(bias, axes), factor)
+    operand = Operand(bias, sized(bias, axes), factor)
     return replace(scores, biases=(*scores.biases, operand))
 
 
@@ -219,7 +219,7 @@ def _switched(item: Node, axes: Axes) -> tuple[Node, Axes, float, float] | None:
         number = scalar(item.inputs[1 - place])
         if number is None:
             continue
-        found = _switched(item.inputs[place], _sized(item.inputs[place], axes))
+        found = _switched(item.inputs[place], sized(item.inputs[place], axes))
         if found is None:
             return None
         which, moved, *values = found
@@ -242,12 +242,12 @@ def _with_known_bias(
         return scores if finite else Unreadable("an infinity is added to all its scores")
     placed = _placed(known, axes)
     if placed is None:
-        operand = Operand(bias, _sized(bias, axes), factor)
+        operand = Operand(bias, sized(bias, axes), factor)
         return replace(scores, biases=(*scores.biases, operand))
     values = placed.values.astype(np.float64) * factor
     kept = values == 0
     if not np.all(kept | (values <= _FAR_BELOW)):
-        operand = Operand(bias, _sized(bias, axes), factor)
+        operand = Operand(bias, sized(bias, axes), factor)
         return replace(scores, biases=(*scores.biases, operand))
     scores = _filled(scores, float(values.min()))
     return replace(scores, bands=(*scores.bands, replace(placed, values=kept)))
@@ -268,7 +268,7 @@ def with_mask(scores: Scores, which: Node, axes: Axes, sign: float, memo: _Memo)
     operation = which.operation
     if operation == ("and" if sign > 0 else "or"):
         for part in which.inputs:
-            scores = with_mask(scores, part, _sized(part, axes), sign, memo)
+            scores = with_mask(scores, part, sized(part, axes), sign, memo)
         return scores
     if operation == "not":
         return with_mask(scores, which.inputs[0], axes, -sign, memo)
@@ -276,7 +276,7 @@ def with_mask(scores: Scores, which: Node, axes: Axes, sign: float, memo: _Memo)
         moved = moved_axes(which, axes)
         if moved is not None:
             return with_mask(scores, which.inputs[0], moved, sign, memo)
-    return replace(scores, masks=(*scores.masks, Operand(which, _sized(which, axes), sign)))
+    return replace(scores, masks=(*scores.masks, Operand(which, sized(which, axes), sign)))
 
 
 def _placed(known: Known, axes: Axes) -> Toeplitz | None:
@@ -309,7 +309,8 @@ def moved_axes(item: Node, axes: Axes) -> Axes | None:
     return tuple(next(rest) if size != 1 else None for size in source)
 
 
-def _sized(item: Node, axes: Axes) -> Axes:
+def sized(item: Node, axes: Axes) -> Axes:
+    """The axes of a node that is spread over these: None where its size is 1."""
     if not item.type.shape:
         return ()
     return tuple(

@@ -36,7 +36,7 @@ def write_attention_grad(emitter: FunctionEmitter, item: Node) -> tuple[str, str
 
 
 def _beside(item: Node) -> list[str]:
-    return [name for name in ("bias", "mask") if item[f"has_{name}"]]
+    return [name for name in ("bias", "mask", "keep", "factor") if item[f"has_{name}"]]
 
 
 def _scale(item: Node) -> str:
@@ -158,8 +158,15 @@ def _blocked_text(name: str, item: Node) -> str:
         lines.append(f"        scores = jnp.where({kept}, scores, {fill})")
     if "mask" in beside:
         lines.append(f"        scores = jnp.where(mask, scores, {fill})")
+    lines.append("        weights = jax.nn.softmax(scores)")
+    if "keep" in beside:
+        lines.append("        weights = jnp.where(keep, weights, 0.0)")
+    if "factor" in beside:
+        lines.append("        weights = weights * factor")
+    if item["weights_scale"] != 1.0:
+        lines.append(f"        weights = weights * {float(item['weights_scale'])!r}")
     lines += [
-        "        weights = jax.nn.softmax(scores).astype(value.dtype)",
+        "        weights = weights.astype(value.dtype)",
         '        return jnp.einsum("bhgqk,bkhd->bqhgd", weights, value)',
         "",
         f"    first = jnp.arange(0, {length}, {block})",

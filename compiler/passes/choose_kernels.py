@@ -93,9 +93,9 @@ def _read_body(body: Graph) -> Attention | None:
         softmax = softmax_of(item)
         if softmax is None:
             continue
-        for product, moved in products_of(item, readers):
+        for product, path in products_of(item, readers):
             if product is result:
-                found = read_attention(product, moved, item, softmax)
+                found = read_attention(product, path, softmax)
                 return found if isinstance(found, Attention) else None
     return None
 

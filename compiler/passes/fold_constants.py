@@ -74,6 +74,7 @@ _FOLDS: dict[str, _Fold] = {
     "or": _logic(np.logical_or, np.bitwise_or),
     "xor": _logic(np.logical_xor, np.bitwise_xor),
     "not": _logic(np.logical_not, np.invert),
+    "stop_gradient": np.asarray,
 }
 
 _FOLDED_WHEN_FILLED = frozenset([*_FOLDS, "convert_element_type"])

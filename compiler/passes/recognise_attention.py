@@ -7,8 +7,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from xlathe.compiler.attention.backward import Derive, Gradient, forgotten_product, gradients_of
+from xlathe.compiler.attention.dropout import Path, axes_along
 from xlathe.compiler.attention.kernels import may_pay
-from xlathe.compiler.attention.read import Attention, axes_of, below, products_of, read_attention
+from xlathe.compiler.attention.read import Attention, below, products_of, read_attention
 from xlathe.compiler.attention.residuals import computed_again, loop_with_masks_inside
 from xlathe.compiler.attention.scores import Scores, Unreadable, read_scores
 from xlathe.compiler.attention.sink import with_masks_inside
@@ -150,9 +151,9 @@ class _Program:
     def _read(self, weights: Node, softmax: Softmax) -> Attention | Unreadable | None:
         """The attention that a softmax is part of; None where it is part of none."""
         forward = [
-            (product, moved)
-            for product, moved in products_of(weights, self.readers)
-            if _sums_over(product, moved, weights, softmax.axis)
+            (product, path)
+            for product, path in products_of(weights, self.readers)
+            if _sums_over(product, path, softmax.axis)
         ]
         if not forward:
             put_together = forgotten_product(weights, self.readers)
@@ -161,8 +162,8 @@ class _Program:
             forward = [put_together]
         if len(forward) > 1:
             return Unreadable("its weights meet several values")
-        ((result, moved),) = forward
-        return read_attention(result, moved, weights, softmax)
+        ((result, path),) = forward
+        return read_attention(result, path, softmax)
 
     def _without_product(self, weights: Node, softmax: Softmax) -> Unreadable | None:
         """A near miss, where weights pass through something else before they meet values."""
@@ -175,8 +176,7 @@ class _Program:
                     products += [product for product, _ in products_of(further, self.readers)]
                 if any(product.type.rank >= 2 for product in products):
                     return Unreadable(
-                        f"its weights pass through {reader.operation} before they meet the values, "
-                        "as with dropout"
+                        f"its weights pass through {reader.operation} before they meet the values"
                     )
         return None
 
@@ -217,10 +217,10 @@ class _Program:
         return f"its {what} are also read by {reader.operation}{place}"
 
 
-def _sums_over(product: Node, moved: Node, weights: Node, axis: int) -> bool:
+def _sums_over(product: Node, path: Path, axis: int) -> bool:
     """Whether a product sums over one axis of a softmax."""
-    axes, contracted = axes_of(moved, weights), product["dimension_numbers"][0]
-    sides = [side for side in (0, 1) if product.inputs[side] is moved]
+    axes, contracted = axes_along(path), product["dimension_numbers"][0]
+    sides = [side for side in (0, 1) if product.inputs[side] is path[-1]]
     return any(axis in [axes[place] for place in contracted[side]] for side in sides)
 
 

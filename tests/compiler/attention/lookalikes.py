@@ -41,9 +41,12 @@ def exponentials(total: Any) -> Spelling:
     return Spelling(attend)
 
 
-def dropped(p):
-    keep = jax.random.bernoulli(jax.random.key(0), 0.9, p.shape)
-    return jnp.where(keep, p / 0.9, 0.0)
+def with_a_floor(p):
+    return jnp.where(jax.random.bernoulli(jax.random.key(0), 0.9, p.shape), p, 0.01)
+
+
+def gated(p):
+    return p * jax.random.uniform(jax.random.key(0), p.shape)
 
 
 def only_the_best(s):
@@ -118,8 +121,12 @@ LOOKALIKES: dict[str, tuple[Spelling, str]] = {
         "",
     ),
     "weights turned": (Spelling(weights_turned), ""),
-    "weights dropped out": (weighted(dropped), "as with dropout"),
-    "weights gated": (weighted(lambda p: p * tril()), "pass through mul"),
+    "weights with a floor": (weighted(with_a_floor), "pass through select_n"),
+    "weights gated": (weighted(gated), "pass through mul"),
+    "small weights dropped": (
+        weighted(lambda p: jnp.where(p > 0.01, p, 0.0)),
+        "weights are also read by gt",
+    ),
     "weights squared": (weighted(lambda p: p * p), ""),
     "gradient stopped at the weights": (weighted(lax.stop_gradient), ""),
     "softmax twice": (weighted(softmax), "more than a number"),

@@ -257,6 +257,22 @@ SEGMENTS = jnp.arange(T)[None, :] // jnp.array([[16], [32]])
 BUCKETS = jnp.abs(jnp.arange(T)[:, None] - jnp.arange(T)[None, :]) // 8
 ROWS, COLUMNS = positions()
 
+
+def keep(shape=(B, N, T, T)):
+    return jax.random.bernoulli(jax.random.key(0), 0.9, shape)
+
+
+def thinned(drop, mask=None):
+    """Attention some of whose weights are dropped."""
+    return Spelling(through(scores, mask, weights=lambda s: drop(softmax(s))))
+
+
+def flax_dropout(q, k, v):
+    return nn.dot_product_attention(
+        q, k, v, dropout_rng=jax.random.key(0), dropout_rate=0.1, deterministic=False
+    )
+
+
 SPELLINGS: dict[str, Spelling] = {
     "einsum BTNH": Spelling(through(scores)),
     "tril of ones, -inf": Spelling(through(scores, tril, -jnp.inf)),
@@ -422,6 +438,14 @@ SPELLINGS: dict[str, Spelling] = {
         through(scores, lambda: jnp.abs(positions()[0] - positions()[1]) <= 8)
     ),
     "soft cap": Spelling(capped),
+    "dropout": thinned(lambda p: jnp.where(keep(), p / 0.9, 0.0)),
+    "dropout, causal": thinned(lambda p: jnp.where(keep(), p / 0.9, 0.0), tril),
+    "dropout, scaled afterwards": thinned(lambda p: jnp.where(~keep(), 0.0, p) / 0.9),
+    "dropout by a product": thinned(lambda p: p * (keep().astype(p.dtype) / 0.9)),
+    "dropout, one mask for all heads": thinned(lambda p: p * keep((B, 1, T, T)) / 0.9),
+    "dropout by Equinox": thinned(lambda p: eqx.nn.Dropout(0.1)(p, key=jax.random.key(0))),
+    "dropout by Flax": Spelling(flax_dropout),
+    "masked weights": thinned(lambda p: p * tril()),
     "rotary embedding": Spelling(rotated),
     "one query": Spelling(decoding, ((B, 1, N, D), *CROSS[1:]), F32, (jnp.asarray(5),)),
     "keys joined to a cache": Spelling(remembered),

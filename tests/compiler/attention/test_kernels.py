@@ -39,8 +39,14 @@ BY_BLOCKS = [
     "padding and causal",
     "window to both sides",
     "soft cap",
+    "dropout, causal",
+    "dropout by Flax",
 ]
 BY_BLOCKS_TOO = [
+    "dropout",
+    "dropout, scaled afterwards",
+    "dropout, one mask for all heads",
+    "masked weights",
     "tril of ones, -1e9",
     "grouped queries",
     "other depth of the values",
@@ -112,6 +118,8 @@ NOT_BY_CUDNN = {
     "float16",
     "checkpointed, dots saved",
     "additive padding, by BERT",
+    "masked weights",
+    *(name for name in SPELLINGS if "dropout" in name),
 }
 
 
@@ -194,6 +202,21 @@ REASONS = {
     "heads, on a TPU": (long(depth=32), TPU, "multiple of 64"),
     "mask, on a TPU": (PADDED, TPU, "no bias, and no mask but of positions"),
 }
+
+
+@pytest.mark.parametrize("target", [GPU, TPU])
+def test_dropout_is_for_blocks_or_for_nobody(target: Target):
+    def drop(s):
+        return jax.nn.softmax(s) * (jnp.arange(1024) % 8 > 0).astype(s.dtype)
+
+    dropped = Spelling(through(scores, weights=drop), LONG, BF16)
+    for least, expected in ((1 << 24, True), (1 << 25, False)):
+        large = replace(target, large_scores=least)
+        source, records = improved(joint(dropped), abstract(dropped), large)
+        assert ("def blocked_attention" in source) is expected
+        assert "cudnn" not in source
+        assert "splash" not in source
+        assert not any(record.rules.misses for record in records)
 
 
 @pytest.mark.parametrize("name", REASONS)

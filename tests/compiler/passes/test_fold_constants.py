@@ -37,6 +37,7 @@ FOLDED = {
     "neg": (make("neg", known(0.0)), known(-0.0)),
     "neg of the least": (make("neg", known(-128, "int8")), known(-128, "int8")),
     "square": (make("square", known(-3, I32)), known(9, I32)),
+    "stop_gradient": (make("stop_gradient", known(0.1)), known(0.1)),
     "max": (make("max", known(1.0), known(np.nan)), known(np.nan)),
     "min": (make("min", known(1, I32), known(-1, I32)), known(-1, I32)),
     "eq of nan": (make("eq", known(np.nan), known(np.nan)), known(False, "bool")),
