@@ -18,6 +18,7 @@ from xlathe.runtime.keras.common import (
     require_keras,
 )
 from xlathe.runtime.keras.configs import plain, used
+from xlathe.runtime.keras.optimizers import state_pairs
 from xlathe.runtime.training.compiling import compile_arguments
 from xlathe.runtime.training.model import Model, Sequential
 from xlathe.tracer.layers import serialization
@@ -40,7 +41,7 @@ def from_keras(model: Any, custom_objects: Mapping[str, Any] | None = None) -> A
 
     Sequential and functional models are converted, with shared layers, several inputs and outputs,
     functions of `keras.ops`, and models inside. What the model was compiled with comes along if
-    all of it has a name; the optimizer's state doesn't.
+    all of it has a name, and the optimizer's state with it.
 
     Args:
         model: the model, on any backend of Keras.
@@ -77,6 +78,10 @@ def _compile(model: Any, ours: Any, custom_objects: Mapping[str, Any] | None) ->
             config = plain(model.get_compile_config())
         config.pop("jit_compile", None)
         ours.compile(**compile_arguments(config, custom_objects))
+    if ours.compiled and model.optimizer is not None and model.optimizer.built:
+        ours.optimizer.build(ours.trainable_variables)
+        for theirs, variable in state_pairs(model, model.optimizer, ours.optimizer):
+            variable.assign(theirs.numpy())
 
 
 class _Reader(Converter):

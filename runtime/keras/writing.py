@@ -18,6 +18,7 @@ from xlathe.runtime.keras.common import (
     refuse,
     require_keras,
 )
+from xlathe.runtime.keras.optimizers import state_pairs
 from xlathe.runtime.training.compiling import compile_config
 from xlathe.tracer.layers.core import InputLayer
 from xlathe.tracer.layers.layer import Layer
@@ -36,7 +37,7 @@ def to_keras(model: Any, custom_objects: Mapping[str, Any] | None = None) -> Any
 
     Sequential and functional models are converted, with shared layers, several inputs and outputs,
     functions of `xl.ops`, and models inside. What the model was compiled with comes along if all
-    of it has a name; the optimizer's state doesn't.
+    of it has a name, and the optimizer's state with it.
 
     Args:
         model: the model.
@@ -71,6 +72,10 @@ def _compile(model: Any, theirs: Any, writer: _Writer) -> None:
         for option in model.fit_state.options:
             config.pop(option)
         theirs.compile(**{name: writer.object(item, name) for name, item in config.items()})
+    if theirs.compiled and model.optimizer is not None and model.optimizer.built:
+        theirs.optimizer.build(theirs.trainable_variables)
+        for variable, ours in state_pairs(model, theirs.optimizer, model.optimizer):
+            variable.assign(ours.numpy())
 
 
 class _Writer(Converter):

@@ -234,6 +234,57 @@ def test_compile_settings_come_along(kind):
             np.testing.assert_allclose(values, expected[name], rtol=1e-4, atol=1e-6)
 
 
+QUIET: Any = {"verbose": 0}
+OPTIMIZERS: dict[str, Any] = {
+    "Adam": {},
+    "SGD": {"momentum": 0.9},
+    "RMSprop": {"centered": True, "momentum": 0.9},
+    "Adadelta": {},
+    "Nadam": {},
+    "Lion": {},
+    "AdamW": {"gradient_accumulation_steps": 2},
+    "LossScaleOptimizer": {},
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_goes_on_with_the_optimizers_state(name):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(1)])
+    options = OPTIMIZERS[name]
+    inner = [keras.optimizers.Adam(0.01)] if name == "LossScaleOptimizer" else []
+    model.compile(getattr(keras.optimizers, name)(*inner, **options), "mse")
+    y = ROWS[:, :1]
+    fit: Any = {"batch_size": 2, "epochs": 3, "shuffle": False} | QUIET
+    model.fit(ROWS, y, **fit)
+    ours = xl.from_keras(model)
+    again = xl.to_keras(ours)
+    for one, other in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    expected, *others = (m.fit(ROWS, y, **fit).history["loss"] for m in (model, ours, again))
+    for losses in others:
+        np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
+def test_averages_of_weights_come_along():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(use_ema=True), "mse")
+    model.fit(ROWS, ROWS[:, :1], **QUIET)
+    ours = xl.from_keras(model)
+    averages = [variable.numpy() for variable in model.optimizer._model_variables_moving_average]
+    assert np.abs(averages[0]).max() > 0
+    for one, other in zip(averages, ours.optimizer.averages, strict=True):
+        np.testing.assert_array_equal(one, other.numpy())
+
+
+def test_a_state_of_another_kind_stays_behind():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    model.compile(keras.optimizers.Adafactor(), "mse")
+    model.fit(ROWS, ROWS[:, :1], **QUIET)
+    with pytest.warns(UserWarning, match="without the state of its optimizer Adafactor"):
+        ours = xl.from_keras(model)
+    assert ours.optimizer.iterations == 0
+
+
 def test_compile_settings_without_a_name_are_left_out():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
     model.compile("sgd", lambda y_true, y_pred: (y_true - y_pred) ** 2)
