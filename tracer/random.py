@@ -38,7 +38,7 @@ def normal(
 ) -> jax.Array:
     """Return normally distributed values."""
     dtype = dtype or "float32"
-    return jax.random.normal(_key(seed), tuple(shape), dtype) * stddev + mean
+    return (jax.random.normal(_key(seed), tuple(shape), dtype) * stddev + mean).astype(dtype)
 
 
 def uniform(
@@ -60,8 +60,9 @@ def truncated_normal(
     shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Seed = None
 ) -> jax.Array:
     """Return normally distributed values within two standard deviations."""
-    drawn = jax.random.truncated_normal(_key(seed), -2, 2, tuple(shape), dtype or "float32")
-    return drawn * stddev + mean
+    dtype = dtype or "float32"
+    drawn = jax.random.truncated_normal(_key(seed), -2, 2, tuple(shape), dtype)
+    return (drawn * stddev + mean).astype(dtype)
 
 
 def categorical(

@@ -68,3 +68,8 @@ def test_no_seed_in_a_compiled_model_is_an_error():
     model = xl.Sequential([Noisy(None)])
     with pytest.raises(ValueError, match="SeedGenerator"):
         model.predict(np.zeros((4, 2), "float32"), verbose=0)
+
+
+@pytest.mark.parametrize("draw", [xl.random.normal, xl.random.truncated_normal])
+def test_the_type_asked_for_is_returned_for_bounds_of_another(draw):
+    assert draw((3,), np.float32(1), np.float32(2), "bfloat16", seed=0).dtype == "bfloat16"
