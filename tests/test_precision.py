@@ -268,28 +268,43 @@ def cnn_loss(p, pixels, labels):
     return cross_entropy(x.reshape(len(x), -1) @ p["w"] + p["b"], labels)
 
 
-def lm_loss(p, tokens):
-    x = p["table"][tokens[:, :-1]] + p["places"]
-    for block in p["blocks"]:
+def transformer(blocks, x, mask):
+    """Blocks of a pre-norm transformer; where the mask is false, a query sees no key."""
+    for block in blocks:
         normed = jax.nn.standardize(x)
         q, k, v = ((normed @ block[name]).reshape(*x.shape[:2], 2, 16) for name in ("q", "k", "v"))
-        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) / 4.0
-        scores = jnp.where(jnp.tril(jnp.ones(scores.shape[-2:], bool)), scores, -jnp.inf)
+        scores = jnp.where(mask, jnp.einsum("bqhd,bkhd->bhqk", q, k) / 4.0, -jnp.inf)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores), v)
         x = x + mixed.reshape(x.shape) @ block["out"]
         x = x + jax.nn.gelu(jax.nn.standardize(x) @ block["up"]) @ block["down"]
-    return cross_entropy(jax.nn.standardize(x) @ p["table"].T, tokens[:, 1:])
+    return jax.nn.standardize(x)
 
 
-def lm_parameters() -> Any:
+def transformer_blocks(seed: int = 0) -> Any:
     shapes = {name: (32, 32) for name in ("q", "k", "v", "out")}
     shapes |= {"up": (32, 128), "down": (128, 32)}
-    keys = [(name, shape, seed) for seed, (name, shape) in enumerate(shapes.items())]
-    blocks = [
+    keys = [(name, shape, seed) for seed, (name, shape) in enumerate(shapes.items(), 100 * seed)]
+    return [
         {name: random(*shape, seed=10 * i + seed) / 2 for name, shape, seed in keys}
         for i in range(2)
     ]
-    return {"table": random(128, 32) / 2, "places": random(32, 32, seed=9) / 2, "blocks": blocks}
+
+
+def lm_loss(p, tokens):
+    x = p["table"][tokens[:, :-1]] + p["places"]
+    x = transformer(p["blocks"], x, jnp.tril(jnp.ones((x.shape[1], x.shape[1]), bool)))
+    return cross_entropy(x @ p["table"].T, tokens[:, 1:])
+
+
+def lm_parameters() -> Any:
+    table, places = random(128, 32) / 2, random(32, 32, seed=9) / 2
+    return {"table": table, "places": places, "blocks": transformer_blocks()}
+
+
+def vit_loss(p, pixels, labels):
+    patches = pixels.reshape(-1, 4, 2, 4, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 16, 4)
+    x = transformer(p["blocks"], patches @ p["patch"] + p["places"], True)
+    return cross_entropy(x.mean(axis=1) @ p["head"], labels)
 
 
 def text(steps: int) -> list[tuple[np.ndarray]]:
@@ -328,4 +343,18 @@ def test_a_convolutional_network_learns_digits_as_well():
         wanted = train(cnn_loss, p, part, None)
         assert wanted < 0.3
         ratios.append(train(cnn_loss, p, part, "bfloat16") / wanted)
+    assert np.mean(ratios) < 1.01
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_learns_digits_as_well():
+    batches = digits(300)
+    ratios = []
+    for seed in range(4):
+        patch, places, head = (random(n, m, seed=seed) for n, m in ((4, 32), (16, 32), (32, 10)))
+        p = {"patch": patch, "places": places, "head": head, "blocks": transformer_blocks(seed)}
+        part = batches[50 * seed : 50 * seed + 150]
+        wanted = train(vit_loss, p, part, None)
+        assert wanted < 0.6
+        ratios.append(train(vit_loss, p, part, "bfloat16") / wanted)
     assert np.mean(ratios) < 1.01
