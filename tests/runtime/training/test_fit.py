@@ -194,6 +194,24 @@ def test_where_the_data_lies_changes_nothing(monkeypatch, rows, shuffle, name, v
     assert [run._cache_size() for run in programs.values()] == [1]
 
 
+def test_a_dispatch_runs_the_steps_that_a_fifth_of_a_second_holds():
+    pace = dispatch.Pace(None)
+    sizes = []
+    for seconds in (9.0, 0.001, 0.016, 0.4, 1.0):
+        pace.took(pace.size, seconds)
+        sizes.append(pace.size)
+    assert sizes == [1, 16, 200, 100, 20]
+
+
+def test_how_long_steps_take_is_remembered():
+    model = model_of()
+    trained(model)
+    paces = dict(model.fit_state.programs["train"].paces)
+    trained(model)
+    assert list(paces) == [(8, (4,), ())]
+    assert model.fit_state.programs["train"].paces == paces
+
+
 def test_a_smaller_last_batch_needs_no_second_program():
     model = model_of()
     trained(model)
