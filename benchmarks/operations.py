@@ -1,9 +1,9 @@
 """Operations that layers use: xl.compile against jax.jit, forward, gradient, and steps in a loop.
 
-Pooling, depthwise and pointwise convolutions, convolutions in loops, and cumulative operations,
-over sizes that layers have. Gradients are taken inside of what is compiled, and from outside of it.
-Prints how many times faster than jit each runs, and exits with a message if one is slower than 0.95
-of jit.
+Pooling, depthwise and pointwise convolutions, convolutions in loops, dense layers over sequences,
+and cumulative operations, over sizes that layers have. Gradients are taken inside of what is
+compiled, and from outside of it. Prints how many times faster than jit each runs, and exits with a
+message if one is slower than 0.95 of jit.
 
     python benchmarks/operations.py --only pool
 """
@@ -117,6 +117,9 @@ def cases() -> list[Case]:
         name = f"{size}x{size} {shape} to {outputs}"
         kernel = (size, size, shape[-1], outputs)
         found.append(Case(name, convolve, (shape, kernel), True))
+    for shape, outputs in (((32, 16, 32), 64), ((20, 32, 32), 128), ((8, 128, 256), 256)):
+        name = f"dense {shape} to {outputs}"
+        found.append(Case(name, jnp.matmul, (shape, (shape[-1], outputs)), True))
     for shape in ((64, 16), (256, 28), (64, 100), (32, 512), (64, 1000), (8, 4096)):
         found.append(Case(f"cumsum {shape}", partial(jnp.cumsum, axis=-1), (shape,)))
         found.append(Case(f"cummax {shape}", partial(lax.cummax, axis=1), (shape,)))

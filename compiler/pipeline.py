@@ -44,6 +44,7 @@ from xlathe.compiler.passes.sink_accumulations import SinkAccumulations
 from xlathe.compiler.passes.solve_systems import SolveSystems
 from xlathe.compiler.passes.split_products import SplitProducts
 from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
+from xlathe.compiler.passes.turn_products import TurnProducts
 from xlathe.compiler.passes.use_structure import UseStructure
 from xlathe.compiler.precision.policy import Policy
 from xlathe.compiler.rules import RuleLog, logging_rules
@@ -217,6 +218,7 @@ def _last(numerics: Numerics, target: Target) -> tuple[Step, ...]:
             ReplaceSlow(numerics, target),
             "once nothing asks any more what is convolved and pooled, and it is settled where",
         ),
+        Step(TurnProducts(target), "once nothing rewrites products any more"),
         Step(FoldConstants(), "again: new forms hold more that is known", again=True),
         Step(Simplify(), "again, over what the new forms brought", again=True),
         Step(DropAssumptions(), "when no rule asks any more what the user said"),

@@ -1,9 +1,8 @@
 """Running steps: compiled programs, the state between them, and how many steps each runs.
 
-Arrays that fit on the device are put there once, and one program runs any number of steps over
-them: a loop whose bounds are arguments, so that it is compiled once. On CPU, steps with large
-convolutions are some per cent slower in a loop, and starting them is a small part of their time:
-they are run one batch at a time there.
+One program runs any number of steps over arrays on the device: a loop whose bounds are arguments,
+so that it is compiled once. On CPU, steps with large convolutions are some per cent slower in a
+loop, and starting them is a small part of their time: they are run one batch at a time there.
 """
 
 from __future__ import annotations
@@ -22,16 +21,10 @@ from xlathe.compiler.ops.contractions import convolution_flops
 from xlathe.runtime.program import compile as compile_program
 from xlathe.tracer.layers.variable import Variable
 
-_RESIDENT_BYTES = {"cpu": 1 << 29}
-_RESIDENT_BYTES_ELSEWHERE = 1 << 31
+_SECONDS_A_DISPATCH = 0.2
 _SMALL_CONVOLUTIONS = {"cpu": 1e7}
 
 Step = Callable[..., tuple[Any, Any]]
-
-
-def fits_on_device(nbytes: int) -> bool:
-    """Whether arrays of so many bytes are kept on the device during training."""
-    return nbytes <= _RESIDENT_BYTES.get(jax.default_backend(), _RESIDENT_BYTES_ELSEWHERE)
 
 
 def loops_well(jaxpr: Any) -> bool:
@@ -94,6 +87,25 @@ def _copied(values: list[Any]) -> list[Any]:
     return [jnp.copy(value) for value in values]
 
 
+class Pace:
+    """How many steps a dispatch runs: a fixed number, or what takes a fifth of a second."""
+
+    def __init__(self, fixed: int | None) -> None:
+        self.fixed = fixed
+        self.size = fixed or 1
+        self._warm = False
+
+    def took(self, steps: int, seconds: float) -> None:
+        """Learn from a dispatch; the first one held compilation."""
+        if self.fixed:
+            return
+        if not self._warm:
+            self._warm = True
+            return
+        wanted = _SECONDS_A_DISPATCH / max(seconds / steps, 1e-9)
+        self.size = int(max(1, min(wanted, self.size * 16)))
+
+
 class Program:
     """A step, compiled for one batch at a time and for many in a loop.
 
@@ -102,6 +114,9 @@ class Program:
         logs: the logs of a state; `None` if each step returns its own.
         options: of `xlathe.compile`.
         eager: whether to run without compiling.
+
+    Attributes:
+        paces: how many steps a dispatch runs, by what batches look like.
     """
 
     def __init__(
@@ -115,8 +130,9 @@ class Program:
         self._logs = logs
         self.eager = eager
         self._one = step if eager else compile_program(step, donate_argnums=0, **options)
-        self._many: dict[tuple[int, bool, bool], Any] = {}
+        self._many: dict[tuple[int, bool], Any] = {}
         self._options = options
+        self.paces: dict[Any, Pace] = {}
 
     def one(self, state: Any, batch: Any, rows: Any = None) -> tuple[Any, Any]:
         """Run one step."""
@@ -126,62 +142,54 @@ class Program:
         self,
         state: Any,
         data: Any,
-        order: Any,
+        rows: int | None,
         start: int,
         stop: int,
         batch_size: int,
-        ragged: bool,
     ) -> tuple[Any, Any]:
         """Run the steps from `start` to `stop` over arrays on the device.
 
         Args:
             state: the state before.
-            data: arrays of all samples.
-            order: the order of the samples, padded to whole batches; `None` for theirs.
+            data: arrays of whole batches.
+            rows: how many rows count, from the first; `None` for all.
             start: the first step.
             stop: the step after the last.
             batch_size: how many samples a step takes.
-            ragged: whether the last batch is padded, so that rows are counted.
 
         Returns:
             Logs and state after the last step.
         """
-        key = (batch_size, ragged, order is None)
+        key = (batch_size, rows is None)
         if key not in self._many:
-            self._many[key] = self._loop(batch_size, ragged)
-        return self._many[key](state, data, order, np.int32(start), np.int32(stop))
+            self._many[key] = self._loop(batch_size)
+        counted = None if rows is None else np.int32(rows)
+        return self._many[key](state, data, counted, np.int32(start), np.int32(stop))
 
-    def _loop(self, batch_size: int, ragged: bool) -> Any:
-        def batch_at(data: Any, order: Any, index: Any) -> tuple[Any, Any]:
-            count = jax.tree.leaves(data)[0].shape[0]
+    def _loop(self, batch_size: int) -> Any:
+        def batch_at(data: Any, rows: Any, index: Any) -> tuple[Any, Any]:
             first = index * batch_size
-            rows = (first + jnp.arange(batch_size) < count) if ragged else None
-            if order is None and not ragged:
-                take = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, batch_size)  # noqa: E731
-                return jax.tree.map(take, data), rows
-            places = (
-                (first + jnp.arange(batch_size)) % count
-                if order is None
-                else jax.lax.dynamic_slice_in_dim(order, first, batch_size)
+            batch = jax.tree.map(
+                lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, batch_size), data
             )
-            return jax.tree.map(lambda leaf: leaf[places], data), rows
+            return batch, None if rows is None else first + jnp.arange(batch_size) < rows
 
-        def run(state: Any, data: Any, order: Any, start: Any, stop: Any) -> tuple[Any, Any]:
+        def run(state: Any, data: Any, rows: Any, start: Any, stop: Any) -> tuple[Any, Any]:
             if self._logs is not None:
 
                 def body(index: Any, state: Any) -> Any:
-                    return self._step(state, *batch_at(data, order, index))[1]
+                    return self._step(state, *batch_at(data, rows, index))[1]
 
                 state = jax.lax.fori_loop(start, stop, body, state)
                 return self._logs(state), state
             shapes = jax.eval_shape(
-                lambda state: self._step(state, *batch_at(data, order, start)), state
+                lambda state: self._step(state, *batch_at(data, rows, start)), state
             )
             logs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[0])
             return jax.lax.fori_loop(
                 start,
                 stop,
-                lambda index, carry: self._step(carry[1], *batch_at(data, order, index)),
+                lambda index, carry: self._step(carry[1], *batch_at(data, rows, index)),
                 (logs, state),
             )
 

@@ -159,7 +159,6 @@ class _Fit:
         history = self.callbacks.find(History)
         model.history = history
         model.stop_training = False
-        model.reset_metrics()
         self.callbacks.call("on_train_begin")
         first = 0
         backup = self.callbacks.find(BackupAndRestore)
@@ -185,7 +184,7 @@ class _Fit:
             self.callbacks.call("on_epoch_end", epoch, logs=logs)
             if model.stop_training:
                 break
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+        model.optimizer.finalize_variable_values(self.runner.states.groups[0])
         self.callbacks.call("on_train_end", logs=logs)
         return history
 

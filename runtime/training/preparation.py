@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from xlathe.runtime.training.checks import check_fit, check_targets
 from xlathe.runtime.training.data.sources import Batch
 from xlathe.runtime.training.dispatch import loops_well
+from xlathe.runtime.training.once import run_once
 from xlathe.tracer.layers import scope
 from xlathe.tracer.layers.core import Lambda
 from xlathe.tracer.layers.layer import Layer
@@ -42,10 +43,7 @@ def _initialize(variables: list[Variable]) -> None:
             for variable in unset
         ]
 
-    # The program runs once: on CPU, XLA would take six times as long to optimise it.
-    quick = jax.default_backend() == "cpu"
-    options: Any = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    values = jax.jit(initial, compiler_options=options if quick else None)()
+    values = run_once(initial)
     for variable, value in zip(unset, values, strict=True):
         variable.assign(value)
 

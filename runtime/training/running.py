@@ -12,37 +12,17 @@ import numpy as np
 
 from xlathe.runtime.training.data.sources import ArrayData, Batch, StreamData
 from xlathe.runtime.training.dispatch import (
+    Pace,
     Program,
     States,
-    fits_on_device,
     pad_rows,
     uninterrupted,
 )
+from xlathe.runtime.training.staging import Staging
 
-_SECONDS_A_DISPATCH = 0.2
 _SECONDS_BETWEEN_REPORTS = 0.1
-_PIECE_BYTES = 1 << 26
 
 Report = Callable[[int, Any], None]
-
-
-class Pace:
-    """How many steps a dispatch runs: a fixed number, or what takes a fifth of a second."""
-
-    def __init__(self, fixed: int | None) -> None:
-        self.fixed = fixed
-        self.size = fixed or 1
-        self._warm = False
-
-    def took(self, steps: int, seconds: float) -> None:
-        """Learn from a dispatch; the first one held compilation."""
-        if self.fixed:
-            return
-        if not self._warm:
-            self._warm = True
-            return
-        wanted = _SECONDS_A_DISPATCH / max(seconds / steps, 1e-9)
-        self.size = int(max(1, min(wanted, self.size * 16)))
 
 
 class Runner:
@@ -75,15 +55,21 @@ class Runner:
         self.states = states
         self.data = data
         self.pads = pads
-        self.loops = loops and isinstance(data, ArrayData)
-        self.pace = Pace(fixed)
+        self.pace = self._pace(fixed)
         self.before = before
         self.report = report
         self.stopped: Callable[[], bool] = lambda: False
-        self._resident: Any = None
+        self._staging = Staging(data) if loops and isinstance(data, ArrayData) else None
         self._largest = 0
         self._last_report = 0.0
         self._reported = 0
+
+    def _pace(self, fixed: int | None) -> Pace:
+        """What is known from earlier calls of how long steps over such batches take."""
+        if fixed is not None or not isinstance(self.data, ArrayData):
+            return Pace(fixed)
+        shapes = [leaf.shape[1:] for leaf in jax.tree.leaves(self.data.batch)]
+        return self.program.paces.setdefault((self.data.batch_size, *shapes), Pace(None))
 
     def epoch(
         self, random: np.random.Generator, first: int = 0, limit: int | None = None
@@ -98,8 +84,8 @@ class Runner:
         Returns:
             The logs of the last dispatch, and how many steps of the epoch are done.
         """
-        if self.loops and isinstance(self.data, ArrayData):
-            logs, done = self._looped(self.data, random, first, limit)
+        if self._staging is not None:
+            logs, done = self._looped(self._staging, random, first, limit)
         else:
             logs, done = self._stepped(random, first, limit)
         if logs is not None and self._reported != done:
@@ -123,25 +109,25 @@ class Runner:
         return logs
 
     def _looped(
-        self, data: ArrayData, random: np.random.Generator, first: int, limit: int | None
+        self, staging: Staging, random: np.random.Generator, first: int, limit: int | None
     ) -> tuple[Any, int]:
+        data = staging.data
         steps = data.steps if limit is None else min(limit, data.steps)
         size, ragged = data.batch_size, data.rows % data.batch_size != 0
         whole = steps if self.pads or not ragged else min(steps, data.rows // size)
+        counts = self.pads and ragged
         order = data.order(random)
         logs: Any = None
         at = first
-        for start, stop, piece, places in self._pieces(data, order, whole):
-            while at < stop and not self.stopped():
-                count = min(self.pace.size, stop - at)
+        for piece in staging.pieces(order, whole):
+            while at < piece.stop and not self.stopped():
+                count = min(self.pace.size, piece.stop - at)
                 began = time.perf_counter()
                 logs = self._dispatch(
                     at,
                     count,
-                    lambda state, at=at, count=count, start=start, piece=piece, places=places: (
-                        self.program.many(
-                            state, piece, places, at - start, at - start + count, size, ragged
-                        )
+                    lambda state, at=at - piece.start, count=count, piece=piece: self.program.many(
+                        state, piece.arrays, piece.rows if counts else None, at, at + count, size
                     ),
                 )
                 if self.pace.fixed is None:
@@ -154,29 +140,6 @@ class Runner:
             logs = self._dispatch(at, 1, lambda state: self.program.one(state, tuple(batch)))
             at += 1
         return logs, at
-
-    def _pieces(self, data: ArrayData, order: np.ndarray | None, steps: int) -> Any:
-        """Yield what is on the device at a time: first step, last step, arrays, order."""
-        size = data.batch_size
-        if fits_on_device(data.nbytes):
-            if self._resident is None:
-                self._resident = jax.device_put(tuple(data.batch))
-            places = None
-            if order is not None:
-                places = np.resize(order, data.steps * size).astype(np.int32)
-            yield 0, steps, self._resident, places
-            return
-        per_piece = max(1, int(_PIECE_BYTES / max(data.nbytes / data.steps, 1)))
-        for start in range(0, steps, per_piece):
-            stop = min(start + per_piece, steps)
-            rows = np.arange(start * size, min(stop * size, data.rows))
-            rows = rows if order is None else order[rows]
-            yield (
-                start,
-                stop,
-                jax.tree.map(lambda leaf, rows=rows: leaf[rows], tuple(data.batch)),
-                None,
-            )
 
     def _stepped(
         self, random: np.random.Generator, first: int, limit: int | None

@@ -32,7 +32,7 @@ from xlathe.tracer.layers.dtypes import get_policy
 from xlathe.tracer.layers.pure import Pure
 from xlathe.tracer.layers.random import SeedGenerator
 from xlathe.tracer.layers.serialization import Configurable, suggestion
-from xlathe.tracer.layers.tracking import STATE, held, unique
+from xlathe.tracer.layers.tracking import CONTAINERS, STATE, held, unique
 from xlathe.tracer.layers.variable import Variable
 
 _COMMON = {"name", "trainable", "dtype"}
@@ -238,7 +238,12 @@ class Layer(Pure, Configurable):
             layer._trainable = bool(trainable)
 
     def _held(self, kinds: tuple[type, ...]) -> list[Any]:
-        attributes = (v for name, v in vars(self).items() if name not in self._untracked)
+        looked_into = (*kinds, *CONTAINERS)
+        attributes = (
+            value
+            for name, value in vars(self).items()
+            if isinstance(value, looked_into) and name not in self._untracked
+        )
         return unique(item for value in attributes for item in held(value, kinds))
 
     def _sublayers(self) -> list["Layer"]:

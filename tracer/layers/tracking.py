@@ -6,16 +6,16 @@ from typing import Any
 from xlathe.tracer.layers.random import SeedGenerator
 from xlathe.tracer.layers.variable import Variable
 
+CONTAINERS = (list, tuple, set, dict)
+"""The types of attributes that may hold others."""
+
 
 def held(value: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
     """Yield the objects of these kinds in an attribute: itself, or in lists, tuples and dicts."""
     if isinstance(value, kinds):
         yield value
-    elif isinstance(value, list | tuple | set):
-        for item in value:
-            yield from held(item, kinds)
-    elif isinstance(value, dict):
-        for item in value.values():
+    elif isinstance(value, CONTAINERS):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from held(item, kinds)
 
 

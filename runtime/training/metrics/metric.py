@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,13 @@ from xlathe.tracer.layers.variable import Variable, value_of
 
 Array = jax.Array
 State = tuple[Array, ...]
+
+
+@functools.cache
+def _zeros(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Zeros on the device: a new epoch needs them again, and each transfer takes its time."""
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(np.zeros(shape, dtype))
 
 
 class Metric(Remembering):
@@ -100,7 +108,7 @@ class Metric(Remembering):
     def reset_state(self) -> None:
         """Forget what was taken in."""
         for variable in self.variables:
-            variable.assign(np.zeros(variable.shape, variable.dtype))
+            variable.assign(_zeros(variable.shape, variable.dtype))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.update_state(*args, **kwargs)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from xlathe.runtime.training.once import run_once
 from xlathe.tracer.layers.naming import snake_case
 from xlathe.tracer.layers.variable import Variable
 
@@ -298,8 +299,7 @@ class Optimizer:
 
     def _make_variables(self, parameters: list[Array]) -> None:
         before = self._variables
-        # Compiled as one, it makes one program instead of one for each shape.
-        state = jax.jit(self.init)(parameters)
+        state = run_once(self.init, parameters)
         paths, self._tree = jax.tree_util.tree_flatten_with_path(state)
         self._variables = [
             Variable(leaf, trainable=False, path=f"{self.name}/{_path_name(path)}")

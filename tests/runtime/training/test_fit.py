@@ -11,7 +11,7 @@ import pytest
 
 import xlathe as xl
 from xlathe import layers
-from xlathe.runtime.training import dispatch, preparation, running
+from xlathe.runtime.training import dispatch, preparation, staging
 
 random = np.random.default_rng(3)
 X = random.normal(size=(37, 4)).astype("float32")
@@ -179,11 +179,37 @@ def test_convolutions_in_a_loop_give_the_same(monkeypatch):
     assert_same(looped, trained(model(), x))
 
 
-def test_data_that_does_not_fit_on_the_device_gives_the_same(monkeypatch):
-    resident = trained(model_of())
-    monkeypatch.setattr(dispatch, "_RESIDENT_BYTES", {"cpu": 0})
-    monkeypatch.setattr(running, "_PIECE_BYTES", 300)
-    assert_same(resident, trained(model_of()))
+@pytest.mark.parametrize("rows", [32, 37])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(
+    ("name", "value"), [("_PIECE_BYTES", 300), ("_RESIDENT_BYTES", {"cpu": 1 << 20})]
+)
+def test_where_the_data_lies_changes_nothing(monkeypatch, rows, shuffle, name, value):
+    x, y = X[:rows], LABELS[:rows]
+    expected = trained(model_of(), x, y, shuffle=shuffle)
+    monkeypatch.setattr(staging, name, value)
+    model = model_of()
+    assert_same(expected, trained(model, x, y, shuffle=shuffle), rtol=0)
+    programs = model.fit_state.programs["train"]._many
+    assert [run._cache_size() for run in programs.values()] == [1]
+
+
+def test_a_dispatch_runs_the_steps_that_a_fifth_of_a_second_holds():
+    pace = dispatch.Pace(None)
+    sizes = []
+    for seconds in (9.0, 0.001, 0.016, 0.4, 1.0):
+        pace.took(pace.size, seconds)
+        sizes.append(pace.size)
+    assert sizes == [1, 16, 200, 100, 20]
+
+
+def test_how_long_steps_take_is_remembered():
+    model = model_of()
+    trained(model)
+    paces = dict(model.fit_state.programs["train"].paces)
+    trained(model)
+    assert list(paces) == [(8, (4,), ())]
+    assert model.fit_state.programs["train"].paces == paces
 
 
 def test_a_smaller_last_batch_needs_no_second_program():
