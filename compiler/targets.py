@@ -29,6 +29,8 @@ class Target:
             saves.
         large_scores: bytes of attention scores above which they are not all held at once, even
             where that costs time.
+        large_logits: bytes of a loss's logits above which they are computed by blocks,
+        block_logits: and bytes of the logits of one block.
         slow: what its XLA runs much slower than other operations of the same values: `pooling`,
             `products` that are written as convolutions, `depthwise` convolutions, the gradients
             of `convolutions in loops`, and `cumulative` sums, products and extremes.
@@ -43,6 +45,8 @@ class Target:
     kernels: frozenset[str] = frozenset()
     small_scores: int = 0
     large_scores: int = 1 << 30
+    large_logits: int = 1 << 30
+    block_logits: int = 1 << 28
     slow: frozenset[str] = frozenset()
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:

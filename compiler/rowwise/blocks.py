@@ -1,0 +1,191 @@
+"""A region of rows computed a block of rows at a time: one scan, forward and backward alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xlathe.compiler.ir import Graph, Node, Origin, Type, get, node, parameter
+from xlathe.compiler.ops.build import filled, make, reshaped, transposed
+from xlathe.compiler.rowwise.axes import Place, resized
+from xlathe.compiler.rowwise.region import Region
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+def in_blocks(region: Region, count: int) -> dict[Node, Node]:
+    """What stands for the values that leave a region, if so many blocks are computed in turn.
+
+    Each block takes every `count`-th row, so that rows that are spread over devices stay there.
+
+    Args:
+        region: the region.
+        count: the number of blocks, which divides that of the rows.
+    """
+    sums = [item for item in region.leaving if item in region.sums]
+    kept = [item for item in region.leaving if item not in region.sums]
+    # Differentiated from outside, a block's logits are computed again, and weights add up a block
+    # at a time: in float32, as the product over all rows does.
+    is_forward = not any(item.operation == "dot_general" for item in sums)
+    outside = [item for item in region.entering if not _is_number(item)]
+    consts = {
+        item: _widened(item) if is_forward else item
+        for item in outside
+        if item not in region.places
+    }
+    xs = [item for item in outside if item in region.places]
+    types = [
+        *(item.type for item in consts.values()),
+        *(_summed_type(item) for item in sums),
+        *(_block_type(region, item, count) for item in xs),
+    ]
+    parameters = [parameter(index, type_) for index, type_ in enumerate(types)]
+    body = _body(region, count, [*consts, *sums, *xs], sums, kept, parameters)
+    if is_forward:
+        body = _computed_again(body)
+    results = (
+        *(_summed_type(item) for item in sums),
+        *(type_.with_shape((count, *type_.shape)) for type_ in body.result_types[len(sums) :]),
+    )
+    scan = node(
+        "scan",
+        (
+            *consts.values(),
+            *(filled(0, _summed_type(item)) for item in sums),
+            *(_parted(item, region.places[item], region.rows, count) for item in xs),
+        ),
+        results[0] if len(results) == 1 else results,
+        {
+            "body": body,
+            "consts": len(consts),
+            "carry": len(sums),
+            "length": count,
+            "reverse": False,
+            "unroll": 1,
+        },
+    )
+    made = [get(scan, index) for index in range(len(results))] if len(results) > 1 else [scan]
+    found = {
+        item: _cast(value, item.type.dtype)
+        for item, value in zip(sums, made, strict=False)
+    }
+    for item, value in zip(kept, made[len(sums) :], strict=True):
+        found[item] = _joined(value, item.type.shape, region.places[item], region.rows, count)
+    return found
+
+
+def _is_number(item: Node) -> bool:
+    return item.is_constant and not item.type.shape
+
+
+def _widened(item: Node) -> Node:
+    """Weights in the type in which their gradient adds up."""
+    if not _is_low(item.type):
+        return item
+    if item.operation == "convert_element_type" and item.inputs[0].type.dtype == _FLOAT32:
+        return item.inputs[0]
+    return _cast(item, _FLOAT32)
+
+
+def _is_low(type_: Type) -> bool:
+    return type_.dtype.kind in "fV" and type_.dtype.itemsize < _FLOAT32.itemsize
+
+
+def _cast(item: Node, dtype: Any) -> Node:
+    if item.type.dtype == dtype:
+        return item
+    return make("convert_element_type", item, new_dtype=dtype, weak_type=False, sharding=None)
+
+
+def _summed_type(item: Node) -> Type:
+    """The type in which parts of a sum add up."""
+    zero = filled(0, item.type)
+    return _cast(zero, _FLOAT32).type if _is_low(item.type) else item.type
+
+
+def _block_type(region: Region, item: Node, count: int) -> Type:
+    place = region.places.get(item)
+    if place is None:
+        return item.type
+    shape = list(item.type.shape)
+    shape[place.axis] //= count
+    return item.type.with_shape(tuple(shape))
+
+
+def _body(
+    region: Region,
+    count: int,
+    entering: Sequence[Node],
+    sums: Sequence[Node],
+    kept: Sequence[Node],
+    parameters: Sequence[Node],
+) -> Graph:
+    """One turn: the region over a block of rows."""
+    mapped: dict[Node, Node] = {}
+    carries: dict[Node, Node] = {}
+    origins: dict[Node, Origin] = {}
+    for item, inner in zip(entering, parameters, strict=True):
+        origins[inner] = Origin(name=region.graph.origin(item).name)
+        if item in region.sums:
+            carries[item] = inner
+        else:
+            mapped[item] = _cast(inner, item.type.dtype)
+    for item in region.nodes:
+        inputs = tuple(mapped.get(source, source) for source in item.inputs)
+        if item in region.sums:
+            mapped[item] = make("add", carries[item], _part(item, inputs))
+        else:
+            type_ = _block_type(region, item, count)
+            attributes = resized(item, type_.shape, inputs)
+            mapped[item] = node(item.operation, inputs, type_, attributes)
+        origins.setdefault(mapped[item], region.graph.origin(item))
+    results = [mapped[item] for item in (*sums, *kept)]
+    return Graph(parameters, results, name="block_of_rows", origins=origins)
+
+
+def _part(item: Node, inputs: tuple[Node, ...]) -> Node:
+    """The sum over one block, in the type in which sums add up."""
+    attributes: Mapping[str, Any] = item.attributes
+    dtype = _summed_type(item).dtype
+    if item.operation == "dot_general":
+        return make("dot_general", *inputs, **{**attributes, "preferred_element_type": dtype})
+    return make(item.operation, _cast(inputs[0], dtype), **attributes)
+
+
+def _computed_again(body: Graph) -> Graph:
+    """The body under a checkpoint, which keeps nothing for a derivative but what enters it."""
+    types = body.result_types
+    item = node(
+        "checkpoint",
+        body.parameters,
+        types[0] if len(types) == 1 else types,
+        {"body": body, "prevent_cse": False, "differentiated": False, "policy": None},
+    )
+    results = [item] if len(types) == 1 else [get(item, index) for index in range(len(types))]
+    return Graph(body.parameters, results, name=body.name, origins=body.origins)
+
+
+def _parted(item: Node, place: Place, rows: int, count: int) -> Node:
+    """The blocks of an array's rows, stacked along a new first axis."""
+    shape, axis = item.type.shape, place.axis
+    front, size, back = shape[:axis], shape[axis], shape[axis + 1 :]
+    outer = size // (count * place.inner)
+    inner = () if place.inner == 1 else (place.inner,)
+    split = reshaped(item, (*front, outer, count, *inner, *back))
+    first = len(front) + 1
+    order = [first, *(axis for axis in range(split.type.rank) if axis != first)]
+    return reshaped(transposed(split, order), (count, *front, size // count, *back))
+
+
+def _joined(item: Node, shape: tuple[int, ...], place: Place, rows: int, count: int) -> Node:
+    """The array that `_parted` parted."""
+    axis = place.axis
+    front, size, back = shape[:axis], shape[axis], shape[axis + 1 :]
+    outer = size // (count * place.inner)
+    inner = () if place.inner == 1 else (place.inner,)
+    split = reshaped(item, (count, *front, outer, *inner, *back))
+    first = len(front) + 1
+    order = [*range(1, first + 1), 0, *range(first + 1, split.type.rank)]
+    return reshaped(transposed(split, order), shape)
