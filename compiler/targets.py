@@ -29,8 +29,9 @@ class Target:
             saves.
         large_scores: bytes of attention scores above which they are not all held at once, even
             where that costs time.
-        large_logits: bytes of a loss's logits above which they are computed by blocks,
-        block_logits: and bytes of the logits of one block.
+        large_logits: bytes of a loss's logits from which on they are computed by blocks,
+        block_tokens: each of at least so many tokens: for every block the gradient of the weights
+            is read and written once.
         slow: what its XLA runs much slower than other operations of the same values: `pooling`,
             `products` that are written as convolutions, `depthwise` convolutions, the gradients
             of `convolutions in loops`, and `cumulative` sums, products and extremes.
@@ -46,7 +47,7 @@ class Target:
     small_scores: int = 0
     large_scores: int = 1 << 30
     large_logits: int = 1 << 30
-    block_logits: int = 1 << 28
+    block_tokens: int = 2048
     slow: frozenset[str] = frozenset()
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
@@ -60,6 +61,8 @@ CPU = Target(
     flops=100e9,
     bandwidth=10e9,
     launch=1e-6,
+    large_logits=1 << 26,
+    block_tokens=256,
     slow=frozenset(["pooling", "products", "depthwise", "convolutions in loops", "cumulative"]),
 )
 GPU = Target(
@@ -70,6 +73,7 @@ GPU = Target(
     launch=3e-6,
     kernels=frozenset(["cudnn"]),
     small_scores=1 << 25,
+    large_logits=1 << 32,
 )
 TPU = Target(
     "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["splash"])

@@ -10,14 +10,14 @@ Your Losses).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xlathe.compiler.cost import node_flops
+from xlathe.compiler.cost import node_flops, scaled
 from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.ir.rewrite import rewrite, substitute, users
-from xlathe.compiler.loops.parts import depending
 from xlathe.compiler.passes.everywhere import nested_first
+from xlathe.compiler.rowwise.axes import axes_of
 from xlathe.compiler.rowwise.blocks import in_blocks
 from xlathe.compiler.rowwise.indices import aligned
 from xlathe.compiler.rowwise.region import Mixed, Region
@@ -26,6 +26,9 @@ from xlathe.compiler.targets import Target
 
 RULE = "linear cross-entropy"
 _OPERATIONS = frozenset(["dot_general", "exp", "log", "reduce_sum"])
+_NOTED = 1 << 20
+
+Readers = Mapping[Node, Sequence[Node]]
 
 
 @dataclass(frozen=True)
@@ -43,50 +46,40 @@ class BlockRows:
         return nested_first(graph, self._blocked)
 
     def _blocked(self, graph: Graph) -> Graph:
-        if not graph.operations >= _OPERATIONS or not any(map(self._is_large, graph.nodes)):
+        if not graph.operations >= _OPERATIONS or not any(map(_may_matter, graph.nodes)):
             return graph
         changed = rewrite(graph, _aligned)
-        seeds = [item for item in changed.nodes if self._is_large(item)]
+        readers = users(changed)
         found = False
-        for seed in seeds:
-            if seed in frozenset(changed.nodes):
-                replaced = self._replaced(changed, seed)
-                changed = substitute(changed, replaced) if replaced else changed
-                found = found or bool(replaced)
+        for seed in [item for item in changed.nodes if _may_matter(item)]:
+            if seed not in readers or not _is_loss(seed, readers):
+                continue
+            replaced = self._replaced(changed, readers, seed)
+            if replaced:
+                found = True
+                changed = substitute(changed, replaced)
+                readers = users(changed)
         return changed if found else graph
 
-    def _is_large(self, item: Node) -> bool:
-        """Whether an array is a product that makes much of little: logits, or scores."""
-        if item.operation != "dot_general" or not item.type.is_plain or item.type.weak:
-            return False
-        is_float = item.type.dtype.kind in "fV"
-        most = max(source.type.size for source in item.inputs)
-        return is_float and _bytes(item) >= self.target.large_logits and item.type.size > most
-
-    def _replaced(self, graph: Graph, seed: Node) -> Mapping[Node, Node]:
-        """What stands for what a loss gives; empty where there is none, or it can't be parted."""
-        if not _is_loss(graph, seed):
+    def _replaced(self, graph: Graph, readers: Readers, seed: Node) -> Mapping[Node, Node]:
+        """What stands for what a loss gives; empty where it stays whole."""
+        if _bytes(seed) < self.target.large_logits:
+            log_miss(Miss(RULE, f"its logits take {_size(seed)}, too little to pay", seed))
             return {}
-        readers = users(graph)
         reasons: list[str] = []
         for axis, size in enumerate(seed.type.shape):
             if size == 1:
                 continue
             try:
                 region = Region.around(graph, readers, seed, axis)
-                region.leaving
+                count = _count(region, axis, self.target.block_tokens)
+                replaced = in_blocks(region, count)
             except Mixed as mixed:
                 reasons.append(str(mixed))
                 continue
-            count = _count(seed, axis, self.target.block_logits)
-            if count is None:
-                reasons.append(f"{size} rows do not part into blocks")
-                continue
-            replaced = in_blocks(region, count)
-            _log(region, count, graph, next(iter(replaced.values())))
+            _log(region, count)
             return replaced
-        if reasons:
-            log_miss(Miss(RULE, reasons[0], seed))
+        log_miss(Miss(RULE, reasons[0], seed))
         return {}
 
 
@@ -95,29 +88,74 @@ def _aligned(item: Node) -> Node | None:
     return None if new is item else new
 
 
+def _may_matter(item: Node) -> bool:
+    """Whether an array is a large product that makes much of little: logits, or scores."""
+    if item.operation != "dot_general" or not item.type.is_plain or item.type.weak:
+        return False
+    is_float = item.type.dtype.kind in "fV"
+    most = max(source.type.size for source in item.inputs)
+    return is_float and _bytes(item) >= _NOTED and item.type.size > most
+
+
 def _bytes(item: Node) -> int:
     """The bytes of a product in float32, in which losses are computed."""
     return 4 * item.type.size
 
 
-def _count(seed: Node, axis: int, block_bytes: int) -> int | None:
-    """The number of blocks; None where the rows do not part into such of about this size."""
-    rows = seed.type.shape[axis]
-    least = max(2, math.ceil(_bytes(seed) / block_bytes))
-    count = next((n for n in range(least, rows + 1) if rows % n == 0), None)
-    return None if count is None or count > 2 * least else count
+def _size(seed: Node) -> str:
+    return f"{scaled(_bytes(seed), 1024)}B"
 
 
-def _is_loss(graph: Graph, seed: Node) -> bool:
-    """Whether a logarithm is taken of a sum of exponentials of a product."""
-    exponentials = [item for item in depending(graph, [seed]) if item.operation == "exp"]
-    same = [item for item in exponentials if item.type.size == seed.type.size]
-    return any(item.operation == "log" for item in depending(graph, same))
+def _count(region: Region, axis: int, least: int) -> int:
+    """The number of blocks: as many as leave each enough tokens.
+
+    Raises:
+        Mixed: there are too few tokens for two blocks, or they do not part.
+    """
+    seed = region.seed
+    tokens, depth = _tokens_and_depth(seed, axis)
+    least = max(least, depth)
+    count = max((n for n in range(1, tokens // least + 1) if region.rows % n == 0), default=1)
+    if count < 2:
+        raise Mixed(f"its {tokens} tokens do not part into blocks of {least} or more")
+    return count
 
 
-def _log(region: Region, count: int, graph: Graph, made: Node) -> None:
+def _tokens_and_depth(seed: Node, axis: int) -> tuple[int, int]:
+    """How many rows a product has, those of all axes, and how much each of its numbers sums."""
+    axes = axes_of(seed)
+    assert axes is not None
+    label = axes.result[axis]
+    sizes = [
+        {label: size for label, size in zip(labels, source.type.shape, strict=True)}
+        for labels, source in zip(axes.inputs, seed.inputs, strict=True)
+    ]
+    depth = math.prod(sizes[0][summed] for summed in axes.summed)
+    own = sizes[0] if label in sizes[0] else sizes[1]
+    return math.prod(own.values()) // depth, depth
+
+
+def _is_loss(seed: Node, readers: Readers) -> bool:
+    """Whether a product's numbers are exponentiated, and a logarithm is taken of what follows."""
+    sizes = {seed.type.size}
+    met, operations = {seed}, set()
+    stack = [seed]
+    while stack:
+        for reader in readers[stack.pop()]:
+            if reader in met or isinstance(reader.type, tuple) or reader.operation == "dot_general":
+                continue
+            if reader.operation == "reduce_sum" and "exp" in operations:
+                sizes.add(reader.type.size)
+            if reader.type.size in sizes:
+                met.add(reader)
+                operations.add(reader.operation)
+                stack.append(reader)
+    return operations >= {"exp", "log"}
+
+
+def _log(region: Region, count: int) -> None:
     flops = sum(node_flops(item) for item in region.nodes)
-    before = f"cross-entropy of {region.seed.type} of logits"
-    rows = region.seed.type.shape[region.places[region.seed].axis] // count
-    after = f"{count} blocks, {rows} rows each, forward and backward"
-    log_rewrite(Rewrite(RULE, before, after, flops, flops, made))
+    rows = region.rows // count
+    before = f"cross-entropy of {_size(region.seed)} of logits"
+    after = f"the same for {rows} of {region.rows} rows at a time"
+    log_rewrite(Rewrite(RULE, before, after, flops, flops, region.seed))
