@@ -19,8 +19,8 @@ from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
 from xlathe.compiler.passes.autocast import Autocast
 from xlathe.compiler.passes.batch_scans import BatchScans
-from xlathe.compiler.passes.cast_attention import CastAttention
 from xlathe.compiler.passes.block_rows import BlockRows
+from xlathe.compiler.passes.cast_attention import CastAttention
 from xlathe.compiler.passes.choose_kernels import ChooseKernels
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
 from xlathe.compiler.passes.compare_indices import CompareIndices

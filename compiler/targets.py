@@ -28,7 +28,7 @@ class Target:
         small_scores: bytes of attention scores below which starting its kernel costs more than it
             saves.
         large_scores: bytes of attention scores above which they are not all held at once, even
-            where that costs time.
+            where that costs time; and of a loss's logits, where its gradient is taken from outside.
         large_logits: bytes of a loss's logits from which on they are computed by blocks,
         block_tokens: each of at least so many tokens: for every block the gradient of the weights
             is read and written once.

@@ -20,7 +20,7 @@ from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rowwise.axes import axes_of
 from xlathe.compiler.rowwise.blocks import in_blocks
 from xlathe.compiler.rowwise.indices import aligned
-from xlathe.compiler.rowwise.region import Mixed, Region
+from xlathe.compiler.rowwise.region import Mixed, Region, is_as_large
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import Target
 
@@ -46,12 +46,12 @@ class BlockRows:
         return nested_first(graph, self._blocked)
 
     def _blocked(self, graph: Graph) -> Graph:
-        if not graph.operations >= _OPERATIONS or not any(map(_may_matter, graph.nodes)):
+        if not graph.operations >= _OPERATIONS or not any(map(self._may_matter, graph.nodes)):
             return graph
         changed = rewrite(graph, _aligned)
         readers = users(changed)
         found = False
-        for seed in [item for item in changed.nodes if _may_matter(item)]:
+        for seed in [item for item in changed.nodes if self._may_matter(item)]:
             if seed not in readers or not _is_loss(seed, readers):
                 continue
             replaced = self._replaced(changed, readers, seed)
@@ -61,40 +61,50 @@ class BlockRows:
                 readers = users(changed)
         return changed if found else graph
 
+    def _may_matter(self, item: Node) -> bool:
+        """Whether an array is a large product that makes much of little: logits, or scores."""
+        if item.operation != "dot_general" or not item.type.is_plain or item.type.weak:
+            return False
+        is_large = _bytes(item) >= min(_NOTED, self.target.large_logits)
+        most = max(source.type.size for source in item.inputs)
+        return is_large and item.type.dtype.kind in "fV" and item.type.size >= 2 * most
+
     def _replaced(self, graph: Graph, readers: Readers, seed: Node) -> Mapping[Node, Node]:
         """What stands for what a loss gives; empty where it stays whole."""
         if _bytes(seed) < self.target.large_logits:
             log_miss(Miss(RULE, f"its logits take {_size(seed)}, too little to pay", seed))
             return {}
-        reasons: list[str] = []
-        for axis, size in enumerate(seed.type.shape):
-            if size == 1:
-                continue
+        reasons: dict[int, str] = {}
+        least = self.target.block_tokens
+        counts = {axis: _count(seed, axis, least) for axis in range(seed.type.rank)}
+        for axis in sorted(counts, key=lambda axis: -counts[axis]):
             try:
                 region = Region.around(graph, readers, seed, axis)
-                count = _count(region, axis, self.target.block_tokens)
-                replaced = in_blocks(region, count)
+                self._check(region)
+                if counts[axis] > 1:
+                    replaced = in_blocks(region, counts[axis])
+                    _log(region, counts[axis])
+                    return replaced
+                tokens, _ = _tokens_and_depth(seed, axis)
+                reasons[axis] = f"its {tokens} tokens make no two blocks that pay"
             except Mixed as mixed:
-                reasons.append(str(mixed))
-                continue
-            _log(region, count)
-            return replaced
-        log_miss(Miss(RULE, reasons[0], seed))
+                reasons[axis] = str(mixed)
+        log_miss(Miss(RULE, reasons[min(reasons)], seed))
         return {}
+
+    def _check(self, region: Region) -> None:
+        """Refuse to compute logits twice for a gradient from outside, where that doesn't pay."""
+        least = max(self.target.large_logits, self.target.large_scores)
+        if region.is_forward and _bytes(region.seed) < least:
+            raise Mixed(
+                f"its logits take {_size(region.seed)}, too little to compute them again where "
+                "its gradient is taken from outside"
+            )
 
 
 def _aligned(item: Node) -> Node | None:
     new = aligned(item)
     return None if new is item else new
-
-
-def _may_matter(item: Node) -> bool:
-    """Whether an array is a large product that makes much of little: logits, or scores."""
-    if item.operation != "dot_general" or not item.type.is_plain or item.type.weak:
-        return False
-    is_float = item.type.dtype.kind in "fV"
-    most = max(source.type.size for source in item.inputs)
-    return is_float and _bytes(item) >= _NOTED and item.type.size > most
 
 
 def _bytes(item: Node) -> int:
@@ -106,19 +116,15 @@ def _size(seed: Node) -> str:
     return f"{scaled(_bytes(seed), 1024)}B"
 
 
-def _count(region: Region, axis: int, least: int) -> int:
-    """The number of blocks: as many as leave each enough tokens.
+def _count(seed: Node, axis: int, least: int) -> int:
+    """Into how many blocks an axis of a product parts, as many as leave each enough tokens.
 
-    Raises:
-        Mixed: there are too few tokens for two blocks, or they do not part.
+    A block's product with the weights must outweigh adding to their gradient, which takes about as
+    many tokens as each of its numbers sums.
     """
-    seed = region.seed
     tokens, depth = _tokens_and_depth(seed, axis)
-    least = max(least, depth)
-    count = max((n for n in range(1, tokens // least + 1) if region.rows % n == 0), default=1)
-    if count < 2:
-        raise Mixed(f"its {tokens} tokens do not part into blocks of {least} or more")
-    return count
+    most = tokens // max(least, depth)
+    return max((n for n in range(1, most + 1) if seed.type.shape[axis] % n == 0), default=1)
 
 
 def _tokens_and_depth(seed: Node, axis: int) -> tuple[int, int]:
@@ -137,7 +143,7 @@ def _tokens_and_depth(seed: Node, axis: int) -> tuple[int, int]:
 
 def _is_loss(seed: Node, readers: Readers) -> bool:
     """Whether a product's numbers are exponentiated, and a logarithm is taken of what follows."""
-    sizes = {seed.type.size}
+    sizes: set[int] = set()
     met, operations = {seed}, set()
     stack = [seed]
     while stack:
@@ -146,7 +152,7 @@ def _is_loss(seed: Node, readers: Readers) -> bool:
                 continue
             if reader.operation == "reduce_sum" and "exp" in operations:
                 sizes.add(reader.type.size)
-            if reader.type.size in sizes:
+            if reader.type.size in sizes or is_as_large(reader, seed):
                 met.add(reader)
                 operations.add(reader.operation)
                 stack.append(reader)
@@ -154,8 +160,8 @@ def _is_loss(seed: Node, readers: Readers) -> bool:
 
 
 def _log(region: Region, count: int) -> None:
+    tokens, _ = _tokens_and_depth(region.seed, region.places[region.seed].axis)
     flops = sum(node_flops(item) for item in region.nodes)
-    rows = region.rows // count
     before = f"cross-entropy of {_size(region.seed)} of logits"
-    after = f"the same for {rows} of {region.rows} rows at a time"
+    after = f"the same for {tokens // count} of {tokens} tokens at a time"
     log_rewrite(Rewrite(RULE, before, after, flops, flops, region.seed))

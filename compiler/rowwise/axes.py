@@ -55,9 +55,14 @@ def axes_of(item: Node) -> Axes | None:
     types = [type_ for source in (item, *item.inputs) for type_ in source.types]
     if rule is None or isinstance(item.type, tuple) or not all(type_.is_plain for type_ in types):
         return None
-    if any(item.attributes.get(name) is not None for name in ("sharding", "out_sharding")):
+    if any(_is_sharded(item.attributes.get(name)) for name in ("sharding", "out_sharding")):
         return None
     return rule(item)
+
+
+def _is_sharded(sharding: Any) -> bool:
+    """Whether a sharding says anything: derivatives of casts name one over no devices."""
+    return sharding is not None and not sharding.mesh.empty
 
 
 def through_reshape(
@@ -130,6 +135,11 @@ def _slice(item: Node) -> Axes:
     pairs = enumerate(zip(item.type.shape, item.inputs[0].type.shape, strict=True))
     pinned = frozenset(axis for axis, (size, before) in pairs if size != before)
     return Axes((_counted(item),), _counted(item), pinned=pinned)
+
+
+def _pad(item: Node) -> Axes:
+    pinned = frozenset(a for a, edges in enumerate(item["padding_config"]) if any(edges))
+    return Axes((_counted(item), ()), _counted(item), pinned=pinned)
 
 
 def _iota(item: Node) -> Axes:
@@ -235,6 +245,7 @@ _RULES: dict[str, Callable[[Node], Axes | None]] = {
     "dot_general": _dot,
     "gather": _gather,
     "iota": _iota,
+    "pad": _pad,
     "rev": _along("dimensions"),
     "scatter_add": _scatter_add,
     "slice": _slice,

@@ -28,10 +28,9 @@ def in_blocks(region: Region, count: int) -> dict[Node, Node]:
     kept = [item for item in region.leaving if item not in region.sums]
     # Differentiated from outside, a block's logits are computed again, and weights add up a block
     # at a time: in float32, as the product over all rows does.
-    is_forward = not any(item.operation == "dot_general" for item in sums)
     outside = [item for item in region.entering if not _is_number(item)]
     consts = {
-        item: _widened(item) if is_forward else item
+        item: _widened(item) if region.is_forward else item
         for item in outside
         if item not in region.places
     }
@@ -43,7 +42,7 @@ def in_blocks(region: Region, count: int) -> dict[Node, Node]:
     ]
     parameters = [parameter(index, type_) for index, type_ in enumerate(types)]
     body = _body(region, count, [*consts, *sums, *xs], sums, kept, parameters)
-    if is_forward:
+    if region.is_forward:
         body = _computed_again(body)
     results = (
         *(_summed_type(item) for item in sums),
@@ -54,7 +53,7 @@ def in_blocks(region: Region, count: int) -> dict[Node, Node]:
         (
             *consts.values(),
             *(filled(0, _summed_type(item)) for item in sums),
-            *(_parted(item, region.places[item], region.rows, count) for item in xs),
+            *(_parted(item, region.places[item], count) for item in xs),
         ),
         results[0] if len(results) == 1 else results,
         {
@@ -67,12 +66,9 @@ def in_blocks(region: Region, count: int) -> dict[Node, Node]:
         },
     )
     made = [get(scan, index) for index in range(len(results))] if len(results) > 1 else [scan]
-    found = {
-        item: _cast(value, item.type.dtype)
-        for item, value in zip(sums, made, strict=False)
-    }
+    found = {item: _cast(value, item.type.dtype) for item, value in zip(sums, made, strict=False)}
     for item, value in zip(kept, made[len(sums) :], strict=True):
-        found[item] = _joined(value, item.type.shape, region.places[item], region.rows, count)
+        found[item] = _joined(value, item.type.shape, region.places[item], count)
     return found
 
 
@@ -133,7 +129,8 @@ def _body(
         else:
             mapped[item] = _cast(inner, item.type.dtype)
     for item in region.nodes:
-        inputs = tuple(mapped.get(source, source) for source in item.inputs)
+        sources: list[Node] = [mapped.get(source, source) for source in item.inputs]
+        inputs = tuple(sources)
         if item in region.sums:
             mapped[item] = make("add", carries[item], _part(item, inputs))
         else:
@@ -167,7 +164,7 @@ def _computed_again(body: Graph) -> Graph:
     return Graph(body.parameters, results, name=body.name, origins=body.origins)
 
 
-def _parted(item: Node, place: Place, rows: int, count: int) -> Node:
+def _parted(item: Node, place: Place, count: int) -> Node:
     """The blocks of an array's rows, stacked along a new first axis."""
     shape, axis = item.type.shape, place.axis
     front, size, back = shape[:axis], shape[axis], shape[axis + 1 :]
@@ -179,7 +176,7 @@ def _parted(item: Node, place: Place, rows: int, count: int) -> Node:
     return reshaped(transposed(split, order), (count, *front, size // count, *back))
 
 
-def _joined(item: Node, shape: tuple[int, ...], place: Place, rows: int, count: int) -> Node:
+def _joined(item: Node, shape: tuple[int, ...], place: Place, count: int) -> Node:
     """The array that `_parted` parted."""
     axis = place.axis
     front, size, back = shape[:axis], shape[axis], shape[axis + 1 :]

@@ -8,6 +8,13 @@ from xlathe.compiler.ir import Node, node
 from xlathe.compiler.ops.build import concatenated
 from xlathe.compiler.rowwise.axes import Place, through_reshape
 
+_OF_GATHER = ("start_index_map", "collapsed_slice_dims", "start_indices_batching_dims")
+_OF_SCATTER = (
+    "scatter_dims_to_operand_dims",
+    "inserted_window_dims",
+    "scatter_indices_batching_dims",
+)
+
 
 def aligned(item: Node) -> Node:
     """A gather or scatter whose rows are its batch, where its indices count rows; else itself."""
@@ -17,8 +24,9 @@ def aligned(item: Node) -> Node:
     indices, numbers = item.inputs[1], item["dimension_numbers"]
     if indices.operation != "concatenate" or indices["dimension"] != indices.type.rank - 1:
         return item
-    targets = numbers.start_index_map if is_gather else numbers.scatter_dims_to_operand_dims
-    gone = numbers.collapsed_slice_dims if is_gather else numbers.inserted_window_dims
+    targets, gone = (
+        getattr(numbers, name) for name in (_OF_GATHER if is_gather else _OF_SCATTER)[:2]
+    )
     if any(part.type.shape[-1] != 1 for part in indices.inputs):
         return item
     counted = {
@@ -30,9 +38,7 @@ def aligned(item: Node) -> Node:
     }
     if not counted or len(counted) == len(targets) or len({*counted.values()}) < len(counted):
         return item
-    rest = [
-        part for axis, part in zip(targets, indices.inputs, strict=True) if axis not in counted
-    ]
+    rest = [part for axis, part in zip(targets, indices.inputs, strict=True) if axis not in counted]
     changed = _with_batch(numbers, counted, is_gather)
     inputs = [item.inputs[0], concatenated(rest, indices["dimension"]), *item.inputs[2:]]
     attributes = {**item.attributes, "dimension_numbers": changed, "indices_are_sorted": False}
@@ -40,19 +46,20 @@ def aligned(item: Node) -> Node:
 
 
 def _with_batch(numbers: Any, counted: dict[int, int], is_gather: bool) -> Any:
-    names = (
-        ("start_index_map", "collapsed_slice_dims", "start_indices_batching_dims")
-        if is_gather
-        else ("scatter_dims_to_operand_dims", "inserted_window_dims", "scatter_indices_batching_dims")
-    )
-    targets, gone, batch = (getattr(numbers, name) for name in names)
-    pairs = sorted([*zip(numbers.operand_batching_dims, batch, strict=True), *counted.items()])
+    """The dimension numbers with the axes that are counted along as axes of the batch."""
+    targets, gone, batch = _OF_GATHER if is_gather else _OF_SCATTER
+    pairs = zip(numbers.operand_batching_dims, getattr(numbers, batch), strict=True)
+    ordered = sorted([*pairs, *counted.items()])
+
+    def without(name: str) -> tuple[int, ...]:
+        return tuple(axis for axis in getattr(numbers, name) if axis not in counted)
+
     return numbers._replace(
-        operand_batching_dims=tuple(axis for axis, _ in pairs),
+        operand_batching_dims=tuple(axis for axis, _ in ordered),
         **{
-            names[0]: tuple(axis for axis in targets if axis not in counted),
-            names[1]: tuple(axis for axis in gone if axis not in counted),
-            names[2]: tuple(place for _, place in pairs),
+            targets: without(targets),
+            gone: without(gone),
+            batch: tuple(place for _, place in ordered),
         },
     )
 
@@ -72,4 +79,5 @@ def _counts_along(item: Node) -> int | None:
         axis = item["broadcast_dimensions"][axis]
         return axis if item.type.shape[axis] == size else None
     place = through_reshape(Place(axis), source.type.shape, item.type.shape, size)
-    return place.axis if place and place.inner == 1 and item.type.shape[place.axis] == size else None
+    is_whole = place is not None and item.type.shape[place.axis] == size
+    return place.axis if place is not None and is_whole else None

@@ -24,6 +24,11 @@ class Mixed(Exception):
     """Why a program doesn't treat each row by itself: text of the form `its logits …`."""
 
 
+def is_as_large(item: Node, seed: Node) -> bool:
+    """Whether an array is as large as another, but perhaps for what is cut off."""
+    return 2 * item.type.size > seed.type.size
+
+
 @dataclass
 class Region:
     """The nodes around a product that treat each of its rows by themselves.
@@ -91,14 +96,21 @@ class Region:
             and any(reader is item or reader not in self.members for reader in self.readers[item])
         ]
         for item in found:
+            if item.type.weak:
+                raise Mixed("its results have the type of a Python number")
             if self.is_wide(item):
                 what = "its logits" if item is self.seed else "values as large as its logits"
                 raise Mixed(f"{what} are also returned")
         return found
 
+    @property
+    def is_forward(self) -> bool:
+        """Whether the gradient of its weights, a product that sums over rows, is no part of it."""
+        return not any(item.operation == "dot_general" for item in self.sums)
+
     def is_wide(self, item: Node) -> bool:
-        """Whether an array has the rows, and is as large as the product."""
-        return item in self.places and item.type.size >= self.seed.type.size
+        """Whether an array has the rows, and is about as large as the product."""
+        return item in self.places and is_as_large(item, self.seed)
 
     def _grow(self, new: Sequence[Node]) -> None:
         """Take nodes in, and all that follows from where their rows are."""
@@ -202,9 +214,7 @@ class Region:
         for one, other in ((source, item), (item, source)):
             if one not in self.places:
                 continue
-            place = through_reshape(
-                self.places[one], one.type.shape, other.type.shape, self.rows
-            )
+            place = through_reshape(self.places[one], one.type.shape, other.type.shape, self.rows)
             if place is None or self.places.get(other, place) != place:
                 raise Mixed(self._refusal(item, "of different rows meet in"))
             if other not in self.places:
