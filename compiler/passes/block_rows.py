@@ -63,7 +63,7 @@ class BlockRows:
 
     def _may_matter(self, item: Node) -> bool:
         """Whether an array is a large product that makes much of little: logits, or scores."""
-        if item.operation != "dot_general" or not item.type.is_plain or item.type.weak:
+        if item.operation != "dot_general" or item.type.weak or axes_of(item) is None:
             return False
         is_large = _bytes(item) >= min(_NOTED, self.target.large_logits)
         most = max(source.type.size for source in item.inputs)
@@ -77,7 +77,9 @@ class BlockRows:
         reasons: dict[int, str] = {}
         least = self.target.block_tokens
         counts = {axis: _count(seed, axis, least) for axis in range(seed.type.rank)}
-        for axis in sorted(counts, key=lambda axis: -counts[axis]):
+        shape = seed.type.shape
+        # The more rows a block has of its axis, the more devices these can be spread over.
+        for axis in sorted(counts, key=lambda axis: (-counts[axis], -shape[axis] // counts[axis])):
             try:
                 region = Region.around(graph, readers, seed, axis)
                 self._check(region)
