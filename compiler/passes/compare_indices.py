@@ -65,7 +65,7 @@ def _comparison(item: Node) -> Node | None:
         return None
     (axis, *others) = numbers.scatter_dims_to_operand_dims
     rows = tuple(place for place in range(len(shape)) if place != axis)
-    if others or numbers.inserted_window_dims != (axis,) or indices.type.rank != len(shape) + 1:
+    if others or numbers.inserted_window_dims != (axis,):
         return None
     batch = numbers.scatter_indices_batching_dims
     if numbers.operand_batching_dims != rows or tuple(sorted(batch)) != batch:
