@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from xlathe.compiler.ir import Graph, Node, Origin, Type, get, node, parameter
-from xlathe.compiler.ops.build import filled, make, reshaped, transposed
+from xlathe.compiler.ir import Graph, Node, Origin, Type, array_type, get, node, parameter
+from xlathe.compiler.ops.build import cast, filled, make, reshaped, transposed, wide
 from xlathe.compiler.rowwise.axes import Place, resized
 from xlathe.compiler.rowwise.region import Region
-
-_FLOAT32 = np.dtype(np.float32)
 
 
 def in_blocks(region: Region, count: int) -> dict[Node, Node]:
@@ -26,9 +22,9 @@ def in_blocks(region: Region, count: int) -> dict[Node, Node]:
     """
     sums = [item for item in region.leaving if item in region.sums]
     kept = [item for item in region.leaving if item not in region.sums]
-    # Differentiated from outside, a block's logits are computed again, and weights add up a block
-    # at a time: in float32, as the product over all rows does.
     outside = [item for item in region.entering if not _is_number(item)]
+    # Where the gradient is taken from outside, that of the weights adds up block by block: in float32,
+    # as the product over all rows does.
     consts = {
         item: _widened(item) if region.is_forward else item
         for item in outside
@@ -66,7 +62,7 @@ def in_blocks(region: Region, count: int) -> dict[Node, Node]:
         },
     )
     made = [get(scan, index) for index in range(len(results))] if len(results) > 1 else [scan]
-    found = {item: _cast(value, item.type.dtype) for item, value in zip(sums, made, strict=False)}
+    found = {item: cast(value, item.type.dtype) for item, value in zip(sums, made, strict=False)}
     for item, value in zip(kept, made[len(sums) :], strict=True):
         found[item] = _joined(value, item.type.shape, region.places[item], count)
     return found
@@ -78,27 +74,16 @@ def _is_number(item: Node) -> bool:
 
 def _widened(item: Node) -> Node:
     """Weights in the type in which their gradient adds up."""
-    if not _is_low(item.type):
-        return item
-    if item.operation == "convert_element_type" and item.inputs[0].type.dtype == _FLOAT32:
+    dtype = wide(item.type.dtype)
+    is_narrowed = item.operation == "convert_element_type" and dtype != item.type.dtype
+    if is_narrowed and item.inputs[0].type.dtype == dtype:
         return item.inputs[0]
-    return _cast(item, _FLOAT32)
-
-
-def _is_low(type_: Type) -> bool:
-    return type_.dtype.kind in "fV" and type_.dtype.itemsize < _FLOAT32.itemsize
-
-
-def _cast(item: Node, dtype: Any) -> Node:
-    if item.type.dtype == dtype:
-        return item
-    return make("convert_element_type", item, new_dtype=dtype, weak_type=False, sharding=None)
+    return cast(item, dtype)
 
 
 def _summed_type(item: Node) -> Type:
     """The type in which parts of a sum add up."""
-    zero = filled(0, item.type)
-    return _cast(zero, _FLOAT32).type if _is_low(item.type) else item.type
+    return array_type(item.type.shape, wide(item.type.dtype))
 
 
 def _block_type(region: Region, item: Node, count: int) -> Type:
@@ -127,7 +112,7 @@ def _body(
         if item in region.sums:
             carries[item] = inner
         else:
-            mapped[item] = _cast(inner, item.type.dtype)
+            mapped[item] = cast(inner, item.type.dtype)
     for item in region.nodes:
         sources: list[Node] = [mapped.get(source, source) for source in item.inputs]
         inputs = tuple(sources)
@@ -148,7 +133,7 @@ def _part(item: Node, inputs: tuple[Node, ...]) -> Node:
     dtype = _summed_type(item).dtype
     if item.operation == "dot_general":
         return make("dot_general", *inputs, **{**attributes, "preferred_element_type": dtype})
-    return make(item.operation, _cast(inputs[0], dtype), **attributes)
+    return make(item.operation, cast(inputs[0], dtype), **attributes)
 
 
 def _computed_again(body: Graph) -> Graph:
