@@ -23,7 +23,7 @@ def in_blocks(region: Region, count: int) -> dict[Node, Node]:
     sums = [item for item in region.leaving if item in region.sums]
     kept = [item for item in region.leaving if item not in region.sums]
     outside = [item for item in region.entering if not _is_number(item)]
-    # Where the gradient is taken from outside, that of the weights adds up block by block: in float32,
+    # A gradient of the weights that is taken from outside adds up block by block: in float32,
     # as the product over all rows does.
     consts = {
         item: _widened(item) if region.is_forward else item
