@@ -84,7 +84,7 @@ class BlockRows:
                 region = Region.around(graph, readers, seed, axis)
                 self._check(region)
                 if counts[axis] > 1:
-                    replaced = in_blocks(region, counts[axis])
+                    replaced = in_blocks(region, counts[axis], self.target.platform)
                     _log(region, counts[axis])
                     return replaced
                 tokens, _ = _tokens_and_depth(seed, axis)

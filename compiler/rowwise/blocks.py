@@ -11,7 +11,7 @@ from xlathe.compiler.rowwise.axes import Place, resized
 from xlathe.compiler.rowwise.region import Region
 
 
-def in_blocks(region: Region, count: int) -> dict[Node, Node]:
+def in_blocks(region: Region, count: int, platform: str) -> dict[Node, Node]:
     """What stands for the values that leave a region, if so many blocks are computed in turn.
 
     Each block takes every `count`-th row, so that rows that are spread over devices stay there.
@@ -19,6 +19,7 @@ def in_blocks(region: Region, count: int) -> dict[Node, Node]:
     Args:
         region: the region.
         count: the number of blocks, which divides that of the rows.
+        platform: what the program is for: `cpu`, `gpu` or `tpu`.
     """
     sums = [item for item in region.leaving if item in region.sums]
     kept = [item for item in region.leaving if item not in region.sums]
@@ -37,7 +38,7 @@ def in_blocks(region: Region, count: int) -> dict[Node, Node]:
         *(_block_type(region, item, count) for item in xs),
     ]
     parameters = [parameter(index, type_) for index, type_ in enumerate(types)]
-    body = _body(region, count, [*consts, *sums, *xs], sums, kept, parameters)
+    body = _body(region, count, platform, [*consts, *sums, *xs], sums, kept, parameters)
     if region.is_forward:
         body = _computed_again(body)
     results = (
@@ -98,6 +99,7 @@ def _block_type(region: Region, item: Node, count: int) -> Type:
 def _body(
     region: Region,
     count: int,
+    platform: str,
     entering: Sequence[Node],
     sums: Sequence[Node],
     kept: Sequence[Node],
@@ -117,7 +119,7 @@ def _body(
         sources: list[Node] = [mapped.get(source, source) for source in item.inputs]
         inputs = tuple(sources)
         if item in region.sums:
-            mapped[item] = make("add", carries[item], _part(item, inputs))
+            mapped[item] = make("add", carries[item], _part(item, inputs, platform))
         else:
             type_ = _block_type(region, item, count)
             attributes = resized(item, type_.shape, inputs)
@@ -127,11 +129,14 @@ def _body(
     return Graph(parameters, results, name="block_of_rows", origins=origins)
 
 
-def _part(item: Node, inputs: tuple[Node, ...]) -> Node:
+def _part(item: Node, inputs: tuple[Node, ...], platform: str) -> Node:
     """The sum over one block, in the type in which sums add up."""
     attributes: Mapping[str, Any] = item.attributes
     dtype = _summed_type(item).dtype
     if item.operation == "dot_general":
+        if platform == "cpu" and dtype != item.type.dtype:
+            # XLA's CPU kernels for small products know no mixed types.
+            inputs = tuple([cast(source, dtype) for source in inputs])
         return make("dot_general", *inputs, **{**attributes, "preferred_element_type": dtype})
     return make(item.operation, cast(inputs[0], dtype), **attributes)
 

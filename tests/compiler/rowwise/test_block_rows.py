@@ -89,12 +89,17 @@ def test_differentiated_from_outside(dtype):
         assert error <= 2 * reference + 1e-6
 
 
-def test_gradients_of_low_precision_add_up_in_float32():
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_gradients_of_low_precision_add_up_in_float32(platform: str):
     spelling = SPELLINGS["float32 loss of bfloat16 states"]
-    graph, _, _ = improved(joint(spelling), arguments(spelling))
+    target = replace(SMALL, platform=platform)
+    graph, _, _ = improved(joint(spelling), arguments(spelling), target)
     (scan,) = [item for item in graph.nodes if item.operation == "scan"]
     carried = scan["body"].results[: scan["carry"]]
     assert [item.type.dtype for item in carried] == [np.float32]
+    (product,) = [item for item in carried[0].inputs if item.operation == "dot_general"]
+    read = {source.type.dtype for source in product.inputs}
+    assert read == {np.dtype(np.float32 if platform == "cpu" else BF16)}
 
 
 def test_autocast_and_blocks(monkeypatch: pytest.MonkeyPatch):
