@@ -19,6 +19,7 @@ from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
 from xlathe.compiler.passes.autocast import Autocast
 from xlathe.compiler.passes.batch_scans import BatchScans
+from xlathe.compiler.passes.block_rows import BlockRows
 from xlathe.compiler.passes.cast_attention import CastAttention
 from xlathe.compiler.passes.choose_kernels import ChooseKernels
 from xlathe.compiler.passes.choose_unroll import ChooseUnroll
@@ -212,13 +213,20 @@ def _loops(numerics: Numerics, target: Target) -> tuple[Step, ...]:
 
 
 def _last(numerics: Numerics, target: Target) -> tuple[Step, ...]:
+    relaxed = (
+        Step(TurnProducts(target), "once nothing rewrites products any more"),
+        Step(
+            BlockRows(target),
+            "after all passes over loops, which would take apart the one that it makes",
+        ),
+    )
     return (
         Step(CompareIndices(), "once nothing asks any more what is scattered where"),
         Step(
             ReplaceSlow(numerics, target),
             "once nothing asks any more what is convolved and pooled, and it is settled where",
         ),
-        Step(TurnProducts(target), "once nothing rewrites products any more"),
+        *(() if numerics == "strict" else relaxed),
         Step(FoldConstants(), "again: new forms hold more that is known", again=True),
         Step(Simplify(), "again, over what the new forms brought", again=True),
         Step(DropAssumptions(), "when no rule asks any more what the user said"),

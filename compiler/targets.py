@@ -28,7 +28,10 @@ class Target:
         small_scores: bytes of attention scores below which starting its kernel costs more than it
             saves.
         large_scores: bytes of attention scores above which they are not all held at once, even
-            where that costs time.
+            where that costs time; and of a loss's logits, where its gradient is taken from outside.
+        large_logits: bytes of a loss's logits from which on they are computed by blocks,
+        block_tokens: each of at least so many tokens: for every block the gradient of the weights
+            is read and written once.
         slow: what its XLA runs much slower than other operations of the same values: `pooling`,
             `products` that are written as convolutions, `depthwise` convolutions, the gradients
             of `convolutions in loops`, and `cumulative` sums, products and extremes.
@@ -43,6 +46,8 @@ class Target:
     kernels: frozenset[str] = frozenset()
     small_scores: int = 0
     large_scores: int = 1 << 30
+    large_logits: int = 1 << 30
+    block_tokens: int = 2048
     slow: frozenset[str] = frozenset()
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
@@ -56,6 +61,8 @@ CPU = Target(
     flops=100e9,
     bandwidth=10e9,
     launch=1e-6,
+    large_logits=1 << 26,
+    block_tokens=256,
     slow=frozenset(["pooling", "products", "depthwise", "convolutions in loops", "cumulative"]),
 )
 GPU = Target(
@@ -66,6 +73,7 @@ GPU = Target(
     launch=3e-6,
     kernels=frozenset(["cudnn"]),
     small_scores=1 << 25,
+    large_logits=1 << 32,
 )
 TPU = Target(
     "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["splash"])

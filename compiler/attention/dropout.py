@@ -39,6 +39,8 @@ def is_passed_through(item: Node, source: Node) -> bool:
     """Whether a node is one of another's weights that are moved, cast or dropped out."""
     if item.operation in _MOVES:
         return True
+    if item.type is not source.type:
+        return False
     return _with_step(Dropout(), item, source, tuple(range(item.type.rank))) is not None
 
 
@@ -64,8 +66,6 @@ def dropout_along(path: Path) -> Dropout:
 
 def _with_step(found: Dropout, item: Node, source: Node, axes: Axes) -> Dropout | None:
     """The dropout with one more operation; None if that is something else."""
-    if item.type is not source.type:
-        return None
     if item.operation == "select_n" and len(item.inputs) == 3:
         which, *values = item.inputs
         if which.type.shape != item.type.shape or source not in values or values[0] is values[1]:

@@ -18,6 +18,7 @@ from xlathe.compiler.ir.rewrite import substitute, users
 from xlathe.compiler.ops.build import broadcast_in_dim, cast, filled, iota, make, reshaped
 from xlathe.compiler.ops.elementwise import ELEMENTWISE, filled_scalar
 from xlathe.compiler.passes.everywhere import nested_first
+from xlathe.compiler.rowwise.indices import aligned
 from xlathe.compiler.rules import log_hit
 
 RULE = "scatter of one number a row"
@@ -42,7 +43,7 @@ def _compared(graph: Graph) -> Graph:
     for item in graph.nodes:
         if item.operation != "scatter_add" or not _are_elementwise(readers[item], item):
             continue
-        new = _comparison(item)
+        new = _comparison(aligned(item))
         if new is not None and new.type is item.type:
             log_hit(RULE)
             replaced[item] = new
@@ -64,7 +65,7 @@ def _comparison(item: Node) -> Node | None:
         return None
     (axis, *others) = numbers.scatter_dims_to_operand_dims
     rows = tuple(place for place in range(len(shape)) if place != axis)
-    if others or numbers.inserted_window_dims != (axis,) or indices.type.rank != len(shape) + 1:
+    if others or numbers.inserted_window_dims != (axis,):
         return None
     batch = numbers.scatter_indices_batching_dims
     if numbers.operand_batching_dims != rows or tuple(sorted(batch)) != batch:

@@ -48,7 +48,7 @@ def _turned(graph: Graph) -> Graph:
             continue
         before, flops = formula(item, graph.origins), node_flops(new)
         after = formula(new, graph.origins)
-        log_rewrite(Rewrite(RULE, before, after, flops, flops, new, "exact"))
+        log_rewrite(Rewrite(RULE, before, after, flops, flops, new))
         replaced[item] = new
     return substitute(graph, replaced) if replaced else graph
 

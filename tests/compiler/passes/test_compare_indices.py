@@ -31,7 +31,12 @@ def chosen(logits, labels):
     return jnp.sum(jnp.square(picked)) + jnp.sum(jnp.cos(logits))
 
 
-@pytest.mark.parametrize("function", [loss, chosen])
+def indexed(logits, labels):
+    rows, columns = jnp.arange(3)[:, None], jnp.arange(5)
+    return jnp.sum(jnp.square(logits[rows, columns, labels])) + jnp.sum(jnp.cos(logits))
+
+
+@pytest.mark.parametrize("function", [loss, chosen, indexed])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_gradient_by_labels_holds_no_scatter_of_its_size(function, dtype):
     logits = LOGITS.astype(dtype)
@@ -46,8 +51,9 @@ def test_the_gradient_by_labels_holds_no_scatter_of_its_size(function, dtype):
 
 
 @pytest.mark.parametrize("labels", [LABELS.at[0, 0].set(-1), LABELS.at[1, 2].set(11)])
-def test_labels_out_of_range(labels):
-    got, wanted = (f(jax.grad(chosen))(LOGITS, labels) for f in (xl.compile, jax.jit))
+@pytest.mark.parametrize("function", [chosen, indexed])
+def test_labels_out_of_range(function, labels):
+    got, wanted = (f(jax.grad(function))(LOGITS, labels) for f in (xl.compile, jax.jit))
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 

@@ -1,0 +1,1 @@
+"""Regions of a program that treat each row of an array by itself."""
