@@ -119,6 +119,11 @@ NOT_BY_CUDNN = {
     "checkpointed, dots saved",
     "additive padding, by BERT",
     "masked weights",
+    # In bfloat16 their operands are float32: rotations by float32, weights of float32.
+    "rotary embedding",
+    "Llama",
+    "Llama in bfloat16",
+    "Equinox's layer",
     *(name for name in SPELLINGS if "dropout" in name),
 }
 
