@@ -361,7 +361,15 @@ def test_an_interrupt_leaves_the_last_complete_step():
     trained(model)
 
 
-def test_an_interrupt_waits_until_the_state_is_stored():
+@pytest.fixture
+def interrupts_raise():
+    """Python's own handler of SIGINT, which a shell's background job starts without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_waits_until_the_state_is_stored(interrupts_raise):
     seen = []
 
     def interrupted():
