@@ -327,6 +327,7 @@ def test_a_network_learns_digits_as_well():
     assert train(mlp_loss, p, batches, "bfloat16") < 1.01 * wanted
 
 
+@pytest.mark.slow
 def test_a_language_model_learns_letters_as_well():
     batches = text(120)
     wanted = train(lm_loss, lm_parameters(), batches, None)

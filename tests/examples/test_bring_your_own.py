@@ -8,6 +8,7 @@ import pytest
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bring_your_own.py"
 
 
+@pytest.mark.slow
 def test_they_learn(capsys: pytest.CaptureFixture[str]) -> None:
     accuracies = runpy.run_path(str(EXAMPLE))["main"](epochs=4)
     assert list(accuracies) == ["Flax NNX", "Equinox", "function", "step"]

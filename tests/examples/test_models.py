@@ -68,7 +68,10 @@ PICTURES: dict[str, tuple[dict[str, Any], Callable[..., bool]]] = {
 }
 
 
-LONG = "text_rnn translate_dates keyword_spotting text_transformer transfer_learning digits_gan"
+LONG = (
+    "text_rnn translate_dates keyword_spotting text_transformer transfer_learning digits_gan "
+    "digits_vae multi_input"
+)
 """What is run in the longer sweep."""
 
 

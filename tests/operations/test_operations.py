@@ -70,14 +70,23 @@ def family_of(operation: Operation) -> str:
 NAMES = [by_name(entry) for entry in ENTRIES]
 FAMILIES = [family_of(entry) for entry in ENTRIES]
 HEAVY = frozenset(
-    "lax.linalg.qdwh lax.random_gamma_grad random.ball random.beta random.binomial "
-    "random.chisquare random.dirichlet random.double_sided_maxwell random.f random.gamma "
-    "random.generalized_normal random.loggamma random.multinomial random.multivariate_normal "
-    "random.orthogonal random.pareto random.poisson random.t scipy.linalg.rsf2csf "
-    "scipy.linalg.solve_sylvester scipy.linalg.sqrtm scipy.linalg.svd scipy.optimize.minimize "
-    "scipy.signal.csd scipy.signal.istft scipy.signal.stft scipy.signal.welch "
-    "scipy.sparse.linalg.bicgstab scipy.sparse.linalg.gmres scipy.spatial.transform.Slerp "
-    "scipy.special.hyp2f1 scipy.special.sph_harm_y".split()
+    "lax.igamma lax.igamma_grad_a lax.igammac lax.linalg.qdwh lax.random_gamma_grad "
+    "numpy.corrcoef numpy.histogram2d numpy.histogramdd numpy.polyfit numpy.roots "
+    "numpy.setxor1d random.ball random.beta random.binomial random.chisquare random.dirichlet "
+    "random.double_sided_maxwell random.f random.gamma random.generalized_normal "
+    "random.loggamma random.multinomial random.multivariate_normal random.orthogonal "
+    "random.pareto random.poisson random.t random.wald scipy.linalg.eigh_tridiagonal "
+    "scipy.linalg.expm_frechet scipy.linalg.funm scipy.linalg.invhilbert scipy.linalg.invpascal "
+    "scipy.linalg.pascal scipy.linalg.rsf2csf scipy.linalg.solve_sylvester scipy.linalg.sqrtm "
+    "scipy.linalg.svd scipy.optimize.minimize scipy.signal.csd scipy.signal.istft "
+    "scipy.signal.stft scipy.signal.welch scipy.sparse.linalg.bicgstab "
+    "scipy.sparse.linalg.gmres scipy.spatial.transform.Slerp scipy.special.beta "
+    "scipy.special.betainc scipy.special.betaln scipy.special.comb scipy.special.exp1 "
+    "scipy.special.expi scipy.special.expn scipy.special.gamma scipy.special.gammainc "
+    "scipy.special.gammaincc scipy.special.hyp1f1 scipy.special.hyp2f1 scipy.special.poch "
+    "scipy.special.sici scipy.special.spence scipy.special.sph_harm_y scipy.special.zeta "
+    "scipy.stats.betabinom.logpmf scipy.stats.chi2.cdf scipy.stats.gamma.cdf "
+    "scipy.stats.gennorm.cdf scipy.stats.truncnorm.cdf".split()
 )
 """Functions whose programs take XLA seconds to compile."""
 CALLS = [

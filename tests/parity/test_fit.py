@@ -171,7 +171,12 @@ def assert_equal(ours, theirs):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=2e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("name", CASES)
+LONG = ("masked", "two of each")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in CASES]
+)
 def test_fit_and_evaluate(name):
     build, x, y, options = CASES[name]
     ours, theirs = pair(build)

@@ -37,7 +37,13 @@ def layers_by_scan(x, ws, outs):
 _SAVED = "checkpointed, dots saved"
 
 
-@pytest.mark.parametrize("name", SPELLINGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if place % 4 else [])
+        for place, name in enumerate(SPELLINGS)
+    ],
+)
 def test_forward(name: str):
     spelling = SPELLINGS[name]
     graph, record = recognised(spelling.function, *abstract(spelling), *spelling.others)

@@ -156,10 +156,12 @@ def check(seed: int) -> int:
     return len(log.rewrites)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize(
+    "seed", [*range(16), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(16, 40))]
+)
 def test_parts_of_random_expressions(seed: int):
     check(seed)
 
 
 def test_some_of_them_are_narrowed():
-    assert sum(check(seed) > 0 for seed in range(40, 60)) > 5
+    assert sum(check(seed) > 0 for seed in range(40, 50)) > 2

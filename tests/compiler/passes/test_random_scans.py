@@ -91,7 +91,7 @@ def check(function: Callable[..., Any], arguments: Sequence[Any], target: Target
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(2), *(pytest.param(s, marks=pytest.mark.slow) for s in range(2, 30))]
+    "seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 30))]
 )
 def test_a_random_scan_and_its_gradient(seed: int):
     arguments = [

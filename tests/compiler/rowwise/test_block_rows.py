@@ -29,7 +29,15 @@ def reasons(function: Any, given: list[Any], target=SMALL) -> list[str]:
     return [miss.reason for miss in record.rules.misses]
 
 
-@pytest.mark.parametrize("name", SPELLINGS)
+def some(every: int) -> list[Any]:
+    """The spellings, one in so many by default, and the others in the sweep."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if place % every else [])
+        for place, name in enumerate(SPELLINGS)
+    ]
+
+
+@pytest.mark.parametrize("name", some(every=4))
 def test_forward(name: str):
     spelling = SPELLINGS[name]
     graph, record, _ = improved(spelling.function, arguments(spelling))
@@ -37,7 +45,7 @@ def test_forward(name: str):
     assert largest(graph) < N * V
 
 
-@pytest.mark.parametrize("name", SPELLINGS)
+@pytest.mark.parametrize("name", some(every=2))
 def test_joint_backward(name: str):
     spelling = SPELLINGS[name]
     given = arguments(spelling)

@@ -124,7 +124,12 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("kind", WORDS)
+OFTEN = ("lower_triangular", "diagonal", "tridiagonal", "orthogonal", "positive_definite")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=[] if k in OFTEN else [pytest.mark.slow]) for k in WORDS]
+)
 def test_the_solver_follows_the_hint(kind):
     x = matrix_of(kind, N)
     rule = {f"solve with a {WORDS[kind]} matrix".replace("a ortho", "an ortho")}

@@ -78,7 +78,10 @@ def masked():
     )
 
 
-@pytest.mark.parametrize("transformation", [optax.adam(0.02), masked()], ids=["adam", "by name"])
+@pytest.mark.parametrize(
+    "transformation",
+    [pytest.param(optax.adam(0.02), id="adam", marks=pytest.mark.slow), masked()],
+)
 def test_a_function_of_parameters(transformation):
     expected, loss = by_hand(transformation)
     before = weights_of()
@@ -199,7 +202,7 @@ def nnx_by_hand(module, transformation):
     return module
 
 
-@pytest.mark.parametrize("own_loss", [False, True])
+@pytest.mark.parametrize("own_loss", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_nnx_module_in_place(own_loss):
     expected = nnx_by_hand(Norms(nnx.Rngs(0)), optax.adam(0.02))
     module = Norms(nnx.Rngs(0))
@@ -265,7 +268,7 @@ def equinox_by_hand(module, transformation, call):
     return module
 
 
-@pytest.mark.parametrize("own_loss", [False, True])
+@pytest.mark.parametrize("own_loss", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_equinox_module(own_loss):
     module = eqx.nn.MLP(4, 3, 5, 1, key=jax.random.key(3))
     expected = equinox_by_hand(
