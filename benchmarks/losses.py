@@ -27,7 +27,7 @@ from jax.experimental import topologies
 
 import xlathe as xl
 
-SIZES = ((1024, 128, 16384), (2048, 768, 16384), (2048, 64, 32768))
+SIZES = ((8192, 64, 32768), (8192, 256, 32768))
 """Tokens, numbers a token, words."""
 GPT2 = (8192, 768, 50257)
 LIMIT, SHARE_LIMIT = 1.05, 0.33

@@ -170,6 +170,10 @@ def _formulas(finite: bool, target: Target) -> tuple[Step, ...]:
             "once products have their order: which of them need an inverse, and how much of it",
         ),
         Step(
+            HoistInvariants(target),
+            "before products are split: what is joined once for all turns costs a turn nothing",
+        ),
+        Step(
             SplitProducts(finite, target),
             "after all that changes which products there are: how to compute one",
         ),
@@ -207,7 +211,8 @@ def _loops(numerics: Numerics, target: Target) -> tuple[Step, ...]:
         ),
         Step(
             HoistInvariants(target),
-            "after both, for the parts of weights and the casts that they leave in bodies",
+            "again, for the parts of weights and the casts that both leave in bodies",
+            again=True,
         ),
     )
 

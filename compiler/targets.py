@@ -61,8 +61,7 @@ CPU = Target(
     flops=100e9,
     bandwidth=10e9,
     launch=1e-6,
-    large_logits=1 << 26,
-    block_tokens=256,
+    block_tokens=1024,
     slow=frozenset(["pooling", "products", "depthwise", "convolutions in loops", "cumulative"]),
 )
 GPU = Target(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.scipy.linalg import block_diag
 
@@ -240,3 +241,19 @@ def test_what_is_said_of_a_sum_or_product_parts_no_chain():
 
     found = Improved(function, tuple(shapes((500, 500), (500, 500), (500,))))
     assert found.rules == {"reorder products"}
+
+
+def test_what_a_loop_joins_once_is_one_factor():
+    def cell(kernels, x, h):
+        def turn(h, x):
+            h = jnp.tanh(x @ jnp.concatenate(kernels, axis=1) + h)
+            return h, None
+
+        return jax.lax.scan(turn, h, x)[0]
+
+    kernels = [jnp.full((256, 64), 1e-3, jnp.float32)] * 4
+    given = kernels, jnp.ones((16, 8, 256), jnp.float32), jnp.ones((8, 256), jnp.float32)
+    graph = xl.compile(cell, target="cpu").trace(*given).graph
+    (scan,) = [item for item in graph.nodes if item.operation == "scan"]
+    assert [item.operation for item in scan["body"].nodes].count("dot_general") == 1
+    np.testing.assert_allclose(xl.compile(cell)(*given), jax.jit(cell)(*given), rtol=1e-6)
