@@ -33,6 +33,7 @@ from xlathe.compiler.passes.merge_factors import MergeFactors
 from xlathe.compiler.passes.narrow import Narrow
 from xlathe.compiler.passes.normalise import Normalise
 from xlathe.compiler.passes.pack_carries import PackCarries
+from xlathe.compiler.passes.pad_products import PadProducts
 from xlathe.compiler.passes.place import Place
 from xlathe.compiler.passes.recognise_attention import RecogniseAttention
 from xlathe.compiler.passes.reduce import Reduce
@@ -224,6 +225,7 @@ def _last(numerics: Numerics, target: Target) -> tuple[Step, ...]:
             BlockRows(target),
             "after all passes over loops, which would take apart the one that it makes",
         ),
+        Step(PadProducts(target), "once it is settled what is multiplied, and in which precision"),
     )
     return (
         Step(CompareIndices(), "once nothing asks any more what is scattered where"),

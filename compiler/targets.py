@@ -32,6 +32,8 @@ class Target:
         large_logits: bytes of a loss's logits from which on they are computed by blocks,
         block_tokens: each of at least so many tokens: for every block the gradient of the weights
             is read and written once.
+        row_bytes: what rows of matrices must be a multiple of, in bytes, for products to run fast;
+            0 where it makes no difference.
         slow: what its XLA runs much slower than other operations of the same values: `pooling`,
             `products` that are written as convolutions, `depthwise` convolutions, the gradients
             of `convolutions in loops`, and `cumulative` sums, products and extremes.
@@ -48,6 +50,7 @@ class Target:
     large_scores: int = 1 << 30
     large_logits: int = 1 << 30
     block_tokens: int = 2048
+    row_bytes: int = 0
     slow: frozenset[str] = frozenset()
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
@@ -73,6 +76,8 @@ GPU = Target(
     kernels=frozenset(["cudnn"]),
     small_scores=1 << 25,
     large_logits=1 << 32,
+    block_tokens=4096,
+    row_bytes=16,
 )
 TPU = Target(
     "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["splash"])

@@ -60,15 +60,16 @@ def _rewrites(passes: Sequence[PassRecord]) -> list[str]:
     lines: list[str] = []
     for record in passes:
         for item in record.rules.rewrites:
-            place = _place(record.after, item.node)
+            place = _place(record, item.node)
             flops = f"{scaled(item.flops_before)}FLOP -> {scaled(item.flops_after)}FLOP"
             lines.append(f"  {item.rule}, {place}: {flops}")
             lines.append(f"    {item.before}  ->  {item.after}")
     return lines
 
 
-def _place(graph: Graph, item: Node) -> str:
-    origin = next((g.origins[item] for g in graph.walk() if item in g.origins), Origin())
+def _place(record: PassRecord, item: Node) -> str:
+    graphs = (*record.after.walk(), *record.before.walk())
+    origin = next((graph.origins[item] for graph in graphs if item in graph.origins), Origin())
     return origin_comment(origin) or "in a place not known"
 
 
@@ -77,7 +78,7 @@ def _misses(passes: Sequence[PassRecord]) -> list[str]:
     found: Counter[str] = Counter()
     for record in passes:
         for miss in record.rules.misses:
-            place = _place(record.after, miss.node)
+            place = _place(record, miss.node)
             found[f"{miss.rule}, {place}: {miss.reason}"] += 1
     lines = [f"  {text}" for text in found]
     if len(lines) > _MAX_MISSES:
