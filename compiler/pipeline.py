@@ -36,6 +36,7 @@ from xlathe.compiler.passes.pack_carries import PackCarries
 from xlathe.compiler.passes.pad_products import PadProducts
 from xlathe.compiler.passes.place import Place
 from xlathe.compiler.passes.recognise_attention import RecogniseAttention
+from xlathe.compiler.passes.recompute import Recompute
 from xlathe.compiler.passes.reduce import Reduce
 from xlathe.compiler.passes.reorder_products import ReorderProducts
 from xlathe.compiler.passes.replace_slow import ReplaceSlow
@@ -226,6 +227,7 @@ def _last(numerics: Numerics, target: Target) -> tuple[Step, ...]:
             "after all passes over loops, which would take apart the one that it makes",
         ),
         Step(PadProducts(target), "once it is settled what is multiplied, and in which precision"),
+        Step(Recompute(target), "beside it: what is made of products, and in which precision"),
     )
     return (
         Step(CompareIndices(), "once nothing asks any more what is scattered where"),

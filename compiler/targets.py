@@ -34,6 +34,7 @@ class Target:
             is read and written once.
         row_bytes: what rows of matrices must be a multiple of, in bytes, for products to run fast;
             0 where it makes no difference.
+        recomputes: whether elementwise functions are computed faster than kept in memory.
         slow: what its XLA runs much slower than other operations of the same values: `pooling`,
             `products` that are written as convolutions, `depthwise` convolutions, the gradients
             of `convolutions in loops`, and `cumulative` sums, products and extremes.
@@ -51,6 +52,7 @@ class Target:
     large_logits: int = 1 << 30
     block_tokens: int = 2048
     row_bytes: int = 0
+    recomputes: bool = False
     slow: frozenset[str] = frozenset()
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
@@ -78,6 +80,7 @@ GPU = Target(
     large_logits=1 << 32,
     block_tokens=4096,
     row_bytes=16,
+    recomputes=True,
 )
 TPU = Target(
     "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["splash"])

@@ -192,6 +192,12 @@ def _write_reverse(item: Node, writer: Writer) -> Expression | None:
     return Expression(f"lax.rev({writer.operand(item.inputs[0])}, {item['dimensions']})")
 
 
+def _write_barrier(item: Node, writer: Writer) -> Expression | None:
+    if isinstance(item.type, tuple):
+        return None
+    return Expression(f"lax.optimization_barrier({writer.operand(item.inputs[0])})")
+
+
 register(
     Operation("parameter", moves_only=True),
     Operation("constant", moves_only=True),
@@ -208,5 +214,5 @@ register(
     Operation("rev", _infer_first, write=_write_reverse, moves_only=True),
     Operation("dynamic_slice", _infer_dynamic_slice, write=_write_dynamic_slice, moves_only=True),
     Operation("dynamic_update_slice", _infer_first, write=_write_dynamic_update, moves_only=True),
-    Operation("optimization_barrier", moves_only=True),
+    Operation("optimization_barrier", write=_write_barrier, moves_only=True),
 )
