@@ -34,7 +34,8 @@ class Target:
             is read and written once.
         row_bytes: what rows of matrices must be a multiple of, in bytes, for products to run fast;
             0 where it makes no difference.
-        recomputes: whether elementwise functions are computed faster than kept in memory.
+        recomputes: how many elementwise functions, one of the other, are computed faster than an
+            array is kept in memory.
         slow: what its XLA runs much slower than other operations of the same values: `pooling`,
             `products` that are written as convolutions, `depthwise` convolutions, the gradients
             of `convolutions in loops`, and `cumulative` sums, products and extremes.
@@ -52,7 +53,7 @@ class Target:
     large_logits: int = 1 << 30
     block_tokens: int = 2048
     row_bytes: int = 0
-    recomputes: bool = False
+    recomputes: int = 0
     slow: frozenset[str] = frozenset()
 
     def seconds(self, flops: float, moved: float, kernels: int = 1) -> float:
@@ -67,6 +68,7 @@ CPU = Target(
     bandwidth=10e9,
     launch=1e-6,
     block_tokens=1024,
+    recomputes=1,
     slow=frozenset(["pooling", "products", "depthwise", "convolutions in loops", "cumulative"]),
 )
 GPU = Target(
@@ -80,7 +82,7 @@ GPU = Target(
     large_logits=1 << 32,
     block_tokens=4096,
     row_bytes=16,
-    recomputes=True,
+    recomputes=8,
 )
 TPU = Target(
     "tpu-v5e-1", "tpu", flops=45e12, bandwidth=0.7e12, launch=1e-6, kernels=frozenset(["splash"])

@@ -2,9 +2,9 @@
 
 XLA computes cheap arithmetic again wherever it is read, but a tanh once: where a product stands
 between two readers, as between forward and backward, the array is written to memory and read back.
-On GPUs that takes longer than to compute it, and takes memory as long. What it is computed from,
-the result of a product, is kept in most cases anyway, and in low precision is half as large. (Chen
-et al. 2016, Training Deep Nets with Sublinear Memory Cost, for elementwise functions only.)
+That takes longer than to compute it, and takes memory as long. What it is computed from, the result
+of a product, is kept in most cases anyway, and in low precision is half as large. (Chen et al. 2016,
+Training Deep Nets with Sublinear Memory Cost, for elementwise functions only.)
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class Recompute:
         order = _Order(graph)
         changes: dict[Node, dict[Node, Node]] = {}
         for item in graph.nodes:
-            if not _is_function(item) or item.type.nbytes < self.large:
+            if not _functions(item) or item.type.nbytes < self.large:
                 continue
-            found = _again(item, order)
+            found = _again(item, order, self.target.recomputes)
             if isinstance(found, str):
                 log_miss(Miss(RULE, found, item))
             elif found:
@@ -112,8 +112,13 @@ class _Order:
         return [] if kept else late
 
 
-def _again(item: Node, order: _Order) -> dict[Node, dict[Node, Node]] | str:
+def _again(item: Node, order: _Order, most: int) -> dict[Node, dict[Node, Node]] | str:
     """What later readers read in place of a function's value and of what is made of it.
+
+    Args:
+        item: the function's value.
+        order: when values can be computed.
+        most: how many functions may be computed again.
 
     Returns:
         By reader, its new inputs, or the reason why there are none.
@@ -125,6 +130,9 @@ def _again(item: Node, order: _Order) -> dict[Node, dict[Node, Node]] | str:
     sources = [s for s in _sources(steps) if s.type.nbytes * _SMALL_SHARE > item.type.nbytes]
     if not sources or any(source.operation not in _PRODUCTS for source in sources):
         return "it is not made of products in a few steps"
+    functions = sum(map(_functions, steps))
+    if functions > most:
+        return f"computing {functions} functions again takes longer"
     others = [source for source in sources if not _is_kept(source, beside, order)]
     if 2 * sum(source.type.nbytes for source in others) > item.type.nbytes:
         return "what it is made of is not smaller, and is not kept in any case"
@@ -146,11 +154,11 @@ def _is_fused(item: Node) -> bool:
     return item.operation in _FUSED
 
 
-def _is_function(item: Node) -> bool:
-    """Whether a node is elementwise and takes more than a few instructions."""
+def _functions(item: Node) -> int:
+    """How many functions a node computes that take more than a few instructions."""
     if item.operation == "custom_jvp":
-        return _is_fused(item) and not item["body"].operations.isdisjoint(_FUNCTIONS)
-    return item.operation in _FUNCTIONS
+        return sum(map(_functions, item["body"].nodes)) if _is_fused(item) else 0
+    return int(item.operation in _FUNCTIONS)
 
 
 def _rewritten(item: Node, inputs: Mapping[Node, Node]) -> Node:

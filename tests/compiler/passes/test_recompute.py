@@ -98,9 +98,9 @@ def test_others_stay(name):
     assert "optimization_barrier" not in operations(graph)
 
 
-def reasons(function, *values) -> set[str]:
+def reasons(function, *values, target=GPU) -> set[str]:
     with logging_rules() as log:
-        graph = recomputed(capture(function, *values).graph)
+        graph = recomputed(capture(function, *values).graph, target)
     assert "optimization_barrier" not in operations(graph)
     return {miss.reason for miss in log.misses}
 
@@ -119,10 +119,16 @@ def test_what_would_keep_as_much_stays_and_says_so():
     assert reasons(jax.grad(loss), W, V, X) == {reason}
 
 
-@pytest.mark.parametrize("target", [CPU, TPU])
-def test_other_devices_keep_what_was_computed(target):
-    graph = recomputed(capture(layers(jax.nn.gelu), W, V, X).graph, target)
+def test_on_tpus_xla_chooses_by_itself():
+    graph = recomputed(capture(layers(jax.nn.gelu), W, V, X).graph, TPU)
     assert "optimization_barrier" not in operations(graph)
+
+
+def test_on_cpus_more_than_one_function_takes_longer():
+    graph = recomputed(capture(layers(jax.nn.gelu), W, V, X).graph, CPU)
+    assert "optimization_barrier" in operations(graph)
+    reason = "computing 3 functions again takes longer"
+    assert reason in reasons(layers(jax.nn.mish), W, V, X, target=CPU)
 
 
 def explained(rows: int, **options) -> str:
