@@ -30,7 +30,7 @@ class Kernel:
         name: `cudnn`, by way of `jax.nn.dot_product_attention`; `splash`, Pallas's for TPUs; or
             `blocked`, plain JAX for a block of queries at a time.
         band: the distances of query and key at which a score is kept; None where all are.
-        rows: how many queries a block holds.
+        rows: how many queries a block of the plain form holds.
     """
 
     name: str
@@ -130,7 +130,7 @@ def choose_kernel(
     elif "splash" in target.kernels:
         reason = _splash_reason(attention, sizes, band)
         if not reason:
-            return Kernel("splash", band)
+            return Kernel("splash", band, _block_rows(sizes))
     return _blocked(attention, sizes, target, band, reason, bool(beside))
 
 
@@ -223,8 +223,17 @@ def _blocked(
     beside = f"{reason}; " if reason else ""
     if trains_others:
         return Declined(f"{beside}by blocks of queries, its bias would be summed block by block")
-    wanted = max(1, sizes.rows * _MAX_BLOCK_BYTES // sizes.score_bytes)
-    rows = max((n for n in range(1, wanted + 1) if sizes.rows % n == 0), default=1)
-    if rows < min(16, wanted):
+    rows = _block_rows(sizes)
+    if rows < min(16, _most_rows(sizes)):
         return Declined(f"{beside}{sizes.rows} queries do not part into blocks")
     return Kernel("blocked", band, rows)
+
+
+def _most_rows(sizes: Sizes) -> int:
+    """How many queries have scores of no more bytes than a block may have."""
+    return min(sizes.rows, max(1, sizes.rows * _MAX_BLOCK_BYTES // sizes.score_bytes))
+
+
+def _block_rows(sizes: Sizes) -> int:
+    """The largest number of queries that parts them evenly and makes no block too large."""
+    return next(n for n in range(_most_rows(sizes), 0, -1) if sizes.rows % n == 0)

@@ -5,9 +5,76 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlathe.compiler.ir import Node
+from xlathe.compiler.lowering.layout import wrapped
 
 if TYPE_CHECKING:
     from xlathe.compiler.lowering.emit import FunctionEmitter
+
+
+_WITH_DERIVATIVES = """\
+def linear(operands, product, compute, transpose, vector, like):
+    # product(vector), as compute and transpose give it; its derivatives are those of product. It
+    # solves a system of the matrix [[1, 0], [-product, 1]], since JAX derives a solution from the
+    # matrix, however it is computed. By empty sums each part depends on all others: of what is to
+    # be transposed, JAX wants no part to be known before the rest.
+    def nothing(tree):
+        return sum(jnp.ravel(leaf)[:0].sum() for leaf in jax.tree.leaves(tree))
+
+    def matrix(parts):
+        none = nothing(operands) * nothing(parts)
+        first, second = jax.tree.map(lambda part: part + none, parts)
+        return first, second - product(parts[0])
+
+    def solve(_, parts):
+        return parts[0], parts[1] + compute(parts[0])
+
+    def transpose_solve(_, parts):
+        return jax.tree.map(jnp.add, parts[0], transpose(parts[1])), parts[1]
+
+    none = nothing(vector)
+    parts = jax.tree.map(lambda part: part + none, (vector, jnp.zeros_like(like)))
+    return lax.custom_linear_solve(matrix, parts, solve, transpose_solve)[1]
+
+
+def {name}(kernel, plain):
+    # The kernel computes the values, and its own backward the first derivatives in reverse mode.
+    # What else is asked for is derived from the plain form, which computes the same.
+    plain = jax.checkpoint(plain)
+
+    @jax.custom_jvp
+    def attend(operands, masks):
+        return kernel(*operands, **masks)
+
+    @attend.defjvp
+    def attend_jvp(primals, tangents):
+        operands, masks = primals
+        held = lax.stop_gradient(operands)
+        result, pullback = jax.vjp(lambda *given: kernel(*given, *held[3:], **masks), *held[:3])
+
+        def pushed(changes):
+            return jax.jvp(partial(plain, **masks), operands, changes)[1]
+
+        def pulled(change):
+            beside = jax.vjp(partial(plain, *operands[:3], **masks), *operands[3:])[1]
+            return (*pullback(change), *beside(change))
+
+        value = linear(
+            operands,
+            lambda one: one * plain(*operands, **masks),
+            lambda one: one * result,
+            lambda change: (change * result).sum(),
+            jnp.ones((), result.dtype),
+            result,
+        )
+        return value, linear(operands, pushed, pushed, pulled, tangents[0], result)
+
+    # Traced and derived once for all layers.
+    @jax.jit
+    def attention(query, key, value, bias=None, mask=None):
+        operands = (query, key, value) if bias is None else (query, key, value, bias)
+        return attend(operands, {{}} if mask is None else {{"mask": mask}})
+
+    return attention"""
 
 
 def write_attention(emitter: FunctionEmitter, item: Node) -> tuple[str, str]:
@@ -49,16 +116,36 @@ def _write_cudnn(emitter: FunctionEmitter, item: Node) -> tuple[str, list[str]]:
         keywords.append("is_causal=True")
         if item["band"][0] is not None:
             keywords.append(f"local_window_size=({-item['band'][0]}, 0)")
-    keywords.append('implementation="cudnn"')
-    return "jax.nn.dot_product_attention", keywords
+    name, is_new = emitter.module.once(("cudnn", tuple(keywords)), "attention")
+    if is_new:
+        kernel, plain = (
+            f'partial(jax.nn.dot_product_attention, {", ".join(keywords)}, implementation="{by}")'
+            for by in ("cudnn", "xla")
+        )
+        _differentiable(emitter, name, kernel, plain)
+    return name, []
 
 
 def _write_splash(emitter: FunctionEmitter, item: Node) -> tuple[str, list[str]]:
     shapes = tuple(source.type.shape for source in item.inputs[:3])
-    name, is_new = emitter.module.once(("splash", item.attribute_key, shapes), "splash_attention")
+    key = (item.attribute_key, shapes)
+    name, is_new = emitter.module.once(("splash", *key), "attention")
     if is_new:
-        emitter.module.functions.append(_splash_text(name, item))
+        kernel, _ = emitter.module.once(("splash alone", *key), "splash_attention")
+        emitter.module.functions.append(_splash_text(kernel, item))
+        _differentiable(emitter, name, kernel, _write_blocked(emitter, item)[0])
     return name, []
+
+
+def _differentiable(emitter: FunctionEmitter, name: str, kernel: str, plain: str) -> None:
+    """Write a kernel with derivatives of every order and direction, those of a plain form."""
+    function, is_new = emitter.module.once("with_derivatives", "with_derivatives")
+    if is_new:
+        linear, _ = emitter.module.once("linear", "linear")
+        text = _WITH_DERIVATIVES.replace("linear(", f"{linear}(")
+        emitter.module.functions.append(text.format(name=function))
+    arguments = "\n".join(wrapped("", argument, ",", "    ") for argument in (kernel, plain))
+    emitter.module.functions.append(f"{name} = {function}(\n{arguments}\n)")
 
 
 def _splash_text(name: str, item: Node) -> str:

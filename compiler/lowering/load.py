@@ -17,7 +17,7 @@ from typing import Any
 
 MAX_LINES = 64
 _NAME = re.compile(r"\w+")
-_RULES = re.compile(r"\w+\.def(?:jvp|vjp)\(")
+_STATEMENT_OF_MODULE = re.compile(r"\w+(?:\.def(?:jvp|vjp)| = \w+)\(")
 _STATEMENT = re.compile(r"    [^\s)\]]")
 
 
@@ -47,18 +47,29 @@ def load(source: str, filename: str, name: str, namespace: dict[str, Any]) -> Ca
 def _functions(lines: list[str]) -> Iterator[tuple[int, int]]:
     """The first line of each function, and the line after its last."""
     starts = [place for place, line in enumerate(lines) if line.startswith("def ")]
-    rules = {name for line in lines if _RULES.match(line) for name in _NAME.findall(line)}
+    handed_over = _handed_over(lines)
     for start in starts:
         end = start + 1
         # What a decorator makes of a function has no code to share variables with.
         if start and lines[start - 1].startswith("@"):
             continue
-        # A derivative rule is handed over while the module runs, before it could be replaced.
-        if lines[start][len("def ") : lines[start].index("(")] in rules:
+        if lines[start][len("def ") : lines[start].index("(")] in handed_over:
             continue
         while end < len(lines) and (lines[end].startswith((" ", ")")) or not lines[end]):
             end += 1
         yield start, end
+
+
+def _handed_over(lines: list[str]) -> set[str]:
+    """What the module uses while it runs, before it could be replaced, such as derivative rules."""
+    names: set[str] = set()
+    is_statement = False
+    for line in lines:
+        if line and not line.startswith((" ", ")")):
+            is_statement = _STATEMENT_OF_MODULE.match(line) is not None
+        if is_statement:
+            names.update(_NAME.findall(line))
+    return names
 
 
 def _head(lines: list[str], start: int) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,11 @@ from .spellings import Spelling
 RECOGNISE = (*EXACT, Step(RecogniseAttention(pullback), "what is tested"))
 BLOCKED = replace(CPU, large_scores=0)
 """A target that computes every attention by blocks of queries."""
+
+
+_CUDNN = re.compile(
+    r"jax\.nn\.dot_product_attention((?:(?!dot_product).)*?),\s*implementation=\"cudnn\"", re.DOTALL
+)
 
 
 def abstract(spelling: Spelling) -> list[jax.ShapeDtypeStruct]:
@@ -89,7 +95,12 @@ def improved(
     return lower(graph).source, noted
 
 
-def runnable(function: Callable[..., Any], arguments: Sequence[Any], target: Target) -> Any:
+def runnable(
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    target: Target,
+    kernel: Callable[..., Any] = jax.nn.dot_product_attention,
+) -> Any:
     """The program for a target as a function; XLA's attention stands for cuDNN's.
 
     The two take the same arguments, which is what can be tested where there is no GPU.
@@ -97,8 +108,8 @@ def runnable(function: Callable[..., Any], arguments: Sequence[Any], target: Tar
     captured = capture(function, *arguments)
     graph, _ = run_passes(captured.graph, pipeline("relaxed", target, pullback))
     program = lower(graph, constant_count=captured.constant_count)
-    source = program.source.replace('implementation="cudnn"', 'implementation="xla"')
-    names: dict[str, Any] = dict(program.objects)
+    source = _CUDNN.sub(r"kernel\1", program.source)
+    names: dict[str, Any] = {**program.objects, "kernel": kernel}
     exec(compile(source, "<kernel>", "exec"), names)
     constants = dict(zip(program.constant_names, captured.constants, strict=True))
 

@@ -275,25 +275,27 @@ def test_a_trained_bias_declines_cudnn():
 def test_one_vjp_serves_both_directions():
     spelling = long(tril)
     source, _ = improved(joint(spelling), abstract(spelling), GPU)
-    assert source.count("jax.nn.dot_product_attention") == 1
-    assert "attention_vjp = jax.vjp(" in source
-    assert "attention_vjp(" in source.split("jax.vjp(")[1]
-    assert "exp" not in source
+    assert source.count('implementation="cudnn"') == 1
+    program = source[source.index("def step(") :]
+    assert "attention_vjp = jax.vjp(" in program
+    assert "attention_vjp(" in program.split("jax.vjp(")[1]
+    assert "exp" not in program
 
 
 def test_a_checkpoint_computes_the_forward_again():
     spelling = long(tril)
     checkpointed = spelling._replace(function=jax.checkpoint(spelling.function))
     source, _ = improved(joint(checkpointed), abstract(spelling), GPU)
-    assert source.count("jax.nn.dot_product_attention") == 2
-    assert source.count("jax.vjp(") == 1
+    program = source[source.index("attention = with_derivatives(") :]
+    assert program.count(" attention(") == 1
+    assert program.count("jax.vjp(") == 1
 
 
 def test_the_program_for_a_tpu():
     spelling = long(tril)
     source, _ = improved(joint(spelling), abstract(spelling), TPU)
     assert "splash_mask.CausalMask((1024, 1024))" in source
-    assert source.count("jax.vjp(") == 1
+    assert source[source.index("def step(") :].count("jax.vjp(") == 1
     compile(source, "<tpu>", "exec")
 
 
