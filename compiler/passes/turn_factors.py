@@ -54,9 +54,10 @@ class TurnFactors:
         readers = users(graph)
         replaced: dict[Node, Node] = {}
         for item in graph.nodes:
-            if item.operation != "dot_general" or item["dimension_numbers"] != _OVER_ROWS:
+            found = _as_read(item, readers) if item.operation == "dot_general" else None
+            if found is None:
                 continue
-            result, (left, right) = _as_read(item, readers)
+            result, left, right = found
             reason = self._reason_against(item, left, right)
             if reason:
                 log_miss(Miss(RULE, reason, item))
@@ -93,9 +94,15 @@ def _is_fused(item: Node) -> bool:
     return all(map(_is_fused, item["body"].nodes))
 
 
-def _as_read(item: Node, readers: Mapping[Node, list[Node]]) -> tuple[Node, tuple[Node, ...]]:
-    """What is read of a product, itself or its transpose, and the factors in that one's order."""
+def _as_read(item: Node, readers: Mapping[Node, list[Node]]) -> tuple[Node, Node, Node] | None:
+    """What is read of a product over rows, itself or its transpose, and the factors of that."""
+    left, right = item.inputs
+    if item["dimension_numbers"] == _ALONG_ROWS:
+        is_matrix = left.operation == "transpose" and left.type.rank == 2
+        return (item, left.inputs[0], right) if is_matrix else None
+    if item["dimension_numbers"] != _OVER_ROWS:
+        return None
     found = readers[item]
     if len(found) == 1 and found[0].operation == "transpose":
-        return found[0], item.inputs[::-1]
-    return item, item.inputs
+        return found[0], right, left
+    return item, left, right
