@@ -38,9 +38,10 @@ def run_once(function: Callable[..., _Result], *arguments: Any) -> _Result:
         # It holds the elements of arrays.
         return _compiled(lowered)(*arguments)
     types = tuple(str(variable.aval) for variable in traced.jaxpr.jaxpr.outvars)
-    places = tuple(map(_place, leaves))
+    # Arguments that nothing is computed of are not in the text.
+    taken = tuple((str(jax.typeof(leaf)), _place(leaf)) for leaf in leaves)
     device: Any = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
-    key = (text, lowered.in_tree, lowered.out_tree, types, places, device)
+    key = (text, lowered.in_tree, lowered.out_tree, types, taken, device)
     program = _programs.pop(key, None) or _compiled(lowered)
     _programs[key] = program
     while len(_programs) > _MAX_PROGRAMS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,11 +70,11 @@ def test_a_first_factor_computed_on_the_way_is_transposed(function, arguments, c
 
 @pytest.mark.parametrize("function", [jax.value_and_grad(loss), in_a_loop])
 def test_values_stay(function):
-    compiled = xl.compile(function, target="cpu")
+    compiled: Any = xl.compile(function, target="cpu")
     arguments = ((W, V), X, Y)
     assert RULE in compiled.trace(*arguments).explain()
     assert "lax.optimization_barrier(" in compiled.trace(*arguments).as_text("python")
-    with jax.enable_x64(True):
+    with jax.enable_x64(True):  # pyright: ignore[reportCallIssue]
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), arguments)
         exact = jax.tree.map(np.asarray, function(*wide))
     got, plain = compiled(*arguments), jax.jit(function)(*arguments)
@@ -114,7 +116,8 @@ def test_a_nan_reaches_what_it_reached():
 def test_where_it_gains_nothing_the_product_stays(function, arguments, reason):
     graph = simplified(function, *arguments)
     assert TurnFactors()(graph) is graph
-    assert reason in xl.compile(function, target="cpu").trace(*arguments).explain()
+    compiled: Any = xl.compile(function, target="cpu")
+    assert reason in compiled.trace(*arguments).explain()
 
 
 def test_products_along_rows_stay():
