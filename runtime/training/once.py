@@ -29,7 +29,8 @@ def run_once(function: Callable[..., _Result], *arguments: Any) -> _Result:
     """
     jitted = jax.jit(function)
     leaves = jax.tree.leaves(arguments)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    is_off = jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]
+    if is_off or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         return jitted(*arguments)
     traced = jitted.trace(*arguments)
     lowered = traced.lower()

@@ -93,3 +93,9 @@ def test_old_programs_are_dropped(compiled, monkeypatch):
 def test_inside_a_trace_it_is_part_of_the_trace():
     doubled = jax.jit(lambda x: once.run_once(lambda x: x * 2, x))
     assert doubled(jnp.ones(2)).tolist() == [2, 2]
+
+
+def test_with_jit_disabled_nothing_is_compiled(compiled):
+    with jax.disable_jit():
+        stepped()
+    assert not compiled
