@@ -1,7 +1,9 @@
 """`fit` and `predict` against Keras 3 on JAX, the same models and data in turn in one process.
 
 Prints the ratio of the times of an epoch, of a prediction of one row, and of the first step, and
-exits with a message if one is above its limit.
+exits with a message if one is above its limit. First steps are those of models that neither library
+has seen, of another size in each round, after a round that is not counted; and of a model that is
+built again. What bounds a prediction of one row is a call of `jax.jit`, which is printed beside it.
 """
 
 from __future__ import annotations
@@ -9,9 +11,9 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import count, pairwise
 from statistics import median
 from typing import Any
 
@@ -25,30 +27,32 @@ from common import environment, judge, median_ratio, print_table, take_turns
 
 import xlathe as xl
 
-OURS, KERAS, SCAN = "xlathe", "keras", "scan by hand"
+Compared = tuple[list[list[str]], dict[str, float]]
+
+OURS, KERAS, SCAN, JIT = "xlathe", "keras", "scan by hand", "jax.jit by hand"
 random = np.random.default_rng(0)
 
 
-def mlp(library: Any) -> Any:
+def mlp(library: Any, size: int = 64) -> Any:
     layers = library.layers
     return library.Sequential(
         [
             layers.Input((32,)),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(64, activation="relu"),
+            layers.Dense(size, activation="relu"),
+            layers.Dense(size, activation="relu"),
             layers.Dense(10, activation="softmax"),
         ]
     )
 
 
-def cnn(library: Any) -> Any:
+def cnn(library: Any, size: int = 64) -> Any:
     layers = library.layers
     return library.Sequential(
         [
             layers.Input((28, 28, 1)),
             layers.Conv2D(32, 3, activation="relu"),
             layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
+            layers.Conv2D(size, 3, activation="relu"),
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dense(10, activation="softmax"),
@@ -56,19 +60,19 @@ def cnn(library: Any) -> Any:
     )
 
 
-def lstm(library: Any) -> Any:
+def lstm(library: Any, size: int = 32) -> Any:
     layers = library.layers
     return library.Sequential(
-        [layers.Input((20, 16)), layers.LSTM(32), layers.Dense(10, activation="softmax")]
+        [layers.Input((20, 16)), layers.LSTM(size), layers.Dense(10, activation="softmax")]
     )
 
 
-def transformer(library: Any) -> Any:
+def transformer(library: Any, size: int = 64) -> Any:
     layers = library.layers
     inputs = layers.Input((16, 32))
     attended = layers.MultiHeadAttention(2, 16)(inputs, inputs)
     x = layers.LayerNormalization()(layers.Add()([inputs, attended]))
-    hidden = layers.Dense(32)(layers.Dense(64, activation="gelu")(x))
+    hidden = layers.Dense(32)(layers.Dense(size, activation="gelu")(x))
     x = layers.LayerNormalization()(layers.Add()([x, hidden]))
     x = layers.GlobalAveragePooling1D()(x)
     return library.Model(inputs, layers.Dense(10, activation="softmax")(x))
@@ -82,8 +86,8 @@ CASES = {
 }
 
 
-def compiled(build: Callable[[Any], Any], library: Any) -> Any:
-    model = build(library)
+def compiled(build: Callable[..., Any], library: Any, *size: int) -> Any:
+    model = build(library, *size)
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
@@ -141,17 +145,37 @@ def scan_by_hand(x: np.ndarray, y: np.ndarray) -> Callable[[], float]:
     return epoch
 
 
+def compare_first_steps(
+    name: str, build: Callable[..., Any], x: np.ndarray, y: np.ndarray, rounds: int
+) -> Compared:
+    """Return rows and ratios of making a model and its first step, warmed up by another one."""
+
+    def first_step(library: Any, sizes: Iterator[int]) -> float:
+        size = next(sizes)
+        return seconds(lambda: compiled(build, library, size).train_on_batch(x[:32], y[:32]))
+
+    rows, ratios = [], {}
+    for what, step in (("first step", 4), ("first step of a model built again", 0)):
+        measure = {
+            label: partial(first_step, library, count(44, step))
+            for library, label in ((keras, KERAS), (xl, OURS))
+        }
+        take_turns(measure, 1)
+        times = take_turns(measure, rounds)
+        ratio = median_ratio(times[OURS], times[KERAS])
+        ratios[f"{name}: {what}, {OURS}/{KERAS}"] = ratio
+        for label, shown in ((KERAS, f"{ratio:.3f}"), (OURS, "")):
+            rows.append([f"{name}: {what}, {label}", f"{median(times[label]):.2f} s", shown])
+    return rows, ratios
+
+
 def compare_epochs(
-    name: str, build: Callable[[Any], Any], x: np.ndarray, y: np.ndarray, rounds: int
-) -> tuple[list[list[str]], dict[str, float]]:
+    name: str, build: Callable[..., Any], x: np.ndarray, y: np.ndarray, rounds: int
+) -> Compared:
     """Return a table's rows, and the ratios of our times to the peers'."""
     measure: dict[str, Callable[[], float]] = {}
-    first: dict[str, float] = {}
     for library, label in ((keras, KERAS), (xl, OURS)):
-        start = time.perf_counter()
         model = compiled(build, library)
-        model.train_on_batch(x[:32], y[:32])
-        first[label] = time.perf_counter() - start
         epoch_of(model, x, y)
         measure[label] = partial(epoch_of, model, x, y)
     if name == "mlp":
@@ -160,10 +184,7 @@ def compare_epochs(
     for action in measure.values():
         action()
     times = take_turns(measure, rounds)
-    ratio = first[OURS] / first[KERAS]
-    rows = [[f"{name}: first step, {label}", f"{first[label]:.2f} s", ""] for label in first]
-    rows[0][-1] = f"{ratio:.3f}"
-    ratios = {f"{name}: first step, {OURS}/{KERAS}": ratio}
+    rows, ratios = [], {}
     for label, found in times.items():
         shown = "" if label == OURS else f"{median_ratio(times[OURS], found):.3f}"
         rows.append([f"{name}: epoch, {label}", f"{median(found) * 1e3:.1f} ms", shown])
@@ -172,22 +193,39 @@ def compare_epochs(
     return rows, ratios
 
 
-def compare_predictions(rounds: int) -> tuple[list[list[str]], dict[str, float]]:
+def predict_by_hand(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """The same prediction as a jitted function of weights, called once a row."""
+
+    @jax.jit
+    def run(weights: list[Any], x: Any) -> Any:
+        for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+            x = jax.nn.relu(x @ kernel + bias)
+        return jax.nn.softmax(x @ weights[-2] + weights[-1])
+
+    weights = [jnp.asarray(weight) for weight in model.get_weights()]
+    return lambda x: np.array(run(weights, x))
+
+
+def compare_predictions(rounds: int) -> Compared:
     """Return rows and ratios for the prediction of one row."""
     x = random.normal(size=(1, 32)).astype(np.float32)
-    measure = {}
+    calls: dict[str, Callable[[np.ndarray], Any]] = {}
     for library, label in ((keras, KERAS), (xl, OURS)):
         model = compiled(mlp, library)
-        model.predict(x, verbose=0)
-        measure[label] = partial(
-            seconds, lambda model=model: [model.predict(x, verbose=0) for _ in range(10)]
-        )
+        calls[label] = partial(model.predict, verbose=0)
+        calls[JIT] = predict_by_hand(model)
+
+    def some(call: Callable[[np.ndarray], Any]) -> float:
+        return seconds(lambda: [call(x) for _ in range(100)])
+
+    measure = {label: partial(some, call) for label, call in calls.items()}
+    take_turns(measure, 1)
     times = take_turns(measure, rounds)
+    rows = []
+    for label, found in times.items():
+        shown = "" if label == OURS else f"{median_ratio(times[OURS], found):.4f}"
+        rows.append([f"predict one row, {label}", f"{median(found) * 1e4:.0f} us", shown])
     ratio = median_ratio(times[OURS], times[KERAS])
-    rows = [
-        [f"predict one row, {label}", f"{median(found) * 1e5:.0f} us", shown]
-        for (label, found), shown in zip(times.items(), (f"{ratio:.4f}", ""), strict=True)
-    ]
     return rows, {f"predict one row, {OURS}/{KERAS}": ratio}
 
 
@@ -213,9 +251,10 @@ def main() -> None:
         if name in options.only:
             x = random.normal(size=shape).astype(np.float32)
             y = random.integers(0, 10, shape[0])
-            more, found = compare_epochs(name, build, x, y, options.rounds)
-            rows += more
-            ratios |= found
+            for compare in (compare_first_steps, compare_epochs):
+                more, found = compare(name, build, x, y, options.rounds)
+                rows += more
+                ratios |= found
     if "predict" in options.only:
         more, found = compare_predictions(options.rounds)
         rows += more

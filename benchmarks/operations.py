@@ -1,9 +1,9 @@
 """Operations that layers use: xl.compile against jax.jit, forward, gradient, and steps in a loop.
 
-Pooling, depthwise and pointwise convolutions, convolutions in loops, dense layers over sequences,
-and cumulative operations, over sizes that layers have. Gradients are taken inside of what is
-compiled, and from outside of it. Prints how many times faster than jit each runs, and exits with a
-message if one is slower than 0.95 of jit.
+Pooling, depthwise and pointwise convolutions, convolutions in loops, dense layers over sequences
+and small batches, and cumulative operations, over sizes that layers have. Gradients are taken
+inside of what is compiled, and from outside of it. Prints how many times faster than jit each runs,
+and exits with a message if one is slower than 0.95 of jit.
 
     python benchmarks/operations.py --only pool
 """
@@ -36,13 +36,15 @@ class Case(NamedTuple):
         name: what the table calls it.
         function: the operation.
         shapes: the shapes of its arguments; the second one is that of weights.
-        in_loop: whether its gradient is also measured in a loop.
+        in_loop: whether its gradient is also measured in a loop,
+        turns: of so many steps.
     """
 
     name: str
     function: Callable[..., jax.Array]
     shapes: tuple[tuple[int, ...], ...]
     in_loop: bool = False
+    turns: int = TURNS
 
 
 def pool(x: jax.Array, kind: str, size: int, stride: int, padding: str = "VALID") -> jax.Array:
@@ -58,20 +60,24 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) 
     )
 
 
+def hidden(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.nn.relu(x) @ kernel
+
+
 def gradient(function: Callable[..., jax.Array], *arguments: jax.Array) -> Any:
     """The operation and its gradient by all its arguments."""
     result, pullback = jax.vjp(function, *arguments)
     return pullback(0.5 * result)
 
 
-def descent(function: Callable[..., jax.Array], *arguments: jax.Array) -> Any:
+def descent(function: Callable[..., jax.Array], turns: int, *arguments: jax.Array) -> Any:
     """Steps of gradient descent on all arguments, in a loop."""
 
     def step(_: Any, values: Any) -> Any:
         changes = gradient(function, *values)
         return jax.tree.map(lambda value, change: value - 1e-6 * change, values, changes)
 
-    return lax.fori_loop(0, TURNS, step, arguments)
+    return lax.fori_loop(0, turns, step, arguments)
 
 
 def cases() -> list[Case]:
@@ -120,6 +126,9 @@ def cases() -> list[Case]:
     for shape, outputs in (((32, 16, 32), 64), ((20, 32, 32), 128), ((8, 128, 256), 256)):
         name = f"dense {shape} to {outputs}"
         found.append(Case(name, jnp.matmul, (shape, (shape[-1], outputs)), True))
+    for shape, outputs in (((32, 64), 10), ((32, 64), 64), ((8, 128), 128), ((32, 128), 32)):
+        name = f"hidden {shape} to {outputs}"
+        found.append(Case(name, hidden, (shape, (shape[-1], outputs)), True, 500))
     for shape in ((64, 16), (256, 28), (64, 100), (32, 512), (64, 1000), (8, 4096)):
         found.append(Case(f"cumsum {shape}", partial(jnp.cumsum, axis=-1), (shape,)))
         found.append(Case(f"cummax {shape}", partial(lax.cummax, axis=1), (shape,)))
@@ -160,7 +169,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--skip-loops", action="store_true", help="leave out steps in loops")
     options = parser.parse_args()
-    print(f"{environment()}\n{options.rounds} rounds, {TURNS} turns a loop\n")
+    print(f"{environment()}\n{options.rounds} rounds\n")
     rows, ratios = [], {}
     for case in cases():
         if options.only not in case.name:
@@ -179,7 +188,7 @@ def main() -> None:
             ),
         }
         if case.in_loop and not options.skip_loops:
-            steps = partial(descent, case.function)
+            steps = partial(descent, case.function, case.turns)
             forms[", steps in a loop"] = xl.compile(steps), jax.jit(steps)
         for suffix, (ours, peer) in forms.items():
             name = f"{case.name}{suffix}"

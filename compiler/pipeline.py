@@ -47,6 +47,7 @@ from xlathe.compiler.passes.sink_accumulations import SinkAccumulations
 from xlathe.compiler.passes.solve_systems import SolveSystems
 from xlathe.compiler.passes.split_products import SplitProducts
 from xlathe.compiler.passes.spread_assumptions import SpreadAssumptions
+from xlathe.compiler.passes.turn_factors import TurnFactors
 from xlathe.compiler.passes.turn_products import TurnProducts
 from xlathe.compiler.passes.use_structure import UseStructure
 from xlathe.compiler.precision.policy import Policy
@@ -222,6 +223,7 @@ def _loops(numerics: Numerics, target: Target) -> tuple[Step, ...]:
 def _last(numerics: Numerics, target: Target) -> tuple[Step, ...]:
     relaxed = (
         Step(TurnProducts(target), "once nothing rewrites products any more"),
+        Step(TurnFactors(target), "after it, which leaves fewer products with a transpose"),
         Step(
             BlockRows(target),
             "after all passes over loops, which would take apart the one that it makes",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from xlathe.compiler.ir import Node, constant, node
+from xlathe.compiler.ops.build import filled, multiply
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.rules.rule import Declined, Outcome, Rule
 
@@ -166,9 +167,39 @@ def _select(item: Node) -> Outcome:
     return None
 
 
+def _divide_by_choice(item: Node) -> Outcome:
+    """Divide by powers of two, as in the derivative of a clip, by multiplying: XLA fuses that."""
+    left, choice = item.inputs
+    if choice.operation != "select_n" or item.type.dtype.kind != "f":
+        return None
+    which, *cases = choice.inputs
+    known = [known_scalar(case) for case in cases]
+    if any(value is None for value in known):
+        return None
+    if not all(_is_small_power_of_two(float(value)) for value in known if value is not None):
+        return Declined("x / c is not x * (1 / c) where c is no power of two")
+    inverses = [
+        filled(1 / float(value), case.type)
+        for value, case in zip(known, cases, strict=True)
+        if value is not None
+    ]
+    return multiply(left, node("select_n", (which, *inverses), choice.type, choice.attributes))
+
+
+def _is_small_power_of_two(number: float) -> bool:
+    mantissa, exponent = np.frexp(number)
+    return abs(mantissa) == 0.5 and abs(exponent) <= 14
+
+
 ARITHMETIC = (
     Rule("multiply by one", "x * 1 -> x", ("mul",), _either(1)),
     Rule("divide by one", "x / 1 -> x", ("div",), _second(1)),
+    Rule(
+        "divide by known powers of two",
+        "x / where(c, 2, 1) -> x * where(c, 1/2, 1)",
+        ("div",),
+        _divide_by_choice,
+    ),
     Rule("add zero", "n + 0 -> n (integers)", ("add",), _add_zero),
     Rule("subtract zero", "x - 0 -> x", ("sub",), _subtract_zero),
     Rule("multiply by zero", "n * 0 -> 0 (integers)", ("mul",), _multiply_by_zero),

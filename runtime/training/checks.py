@@ -107,11 +107,14 @@ def check_values(model: Any, data: ArrayData | StreamData | Batch) -> None:
 
 
 def _is_not_finite(leaf: Any) -> bool:
-    # The sum is not finite if any element isn't, and costs no array of booleans.
     if not isinstance(leaf, np.ndarray) or leaf.dtype.kind != "f":
         return False
     with np.errstate(all="ignore"):
-        return bool(not np.isfinite(leaf.sum()) and not np.isfinite(leaf).all())
+        # A sum is not finite if any element isn't, and costs no array of booleans; BLAS has the
+        # fastest one, that of squares.
+        fast = leaf.dtype.itemsize >= 4 and leaf.flags.c_contiguous
+        total = np.vdot(leaf, leaf) if fast else leaf.sum()
+        return bool(not np.isfinite(total) and not np.isfinite(leaf).all())
 
 
 def _check_labels(loss: LossFunctionWrapper, labels: np.ndarray, classes: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xlathe.runtime.training.checks import check_fit, check_targets
 from xlathe.runtime.training.data.sources import Batch
@@ -37,15 +38,31 @@ def _initialize(variables: list[Variable]) -> None:
     if not unset:
         return
 
-    def initial() -> list[Any]:
+    seeds = [_seed_of(variable) for variable in unset]
+
+    def initial(seeds: list[Any]) -> list[Any]:
         return [
-            jnp.asarray(variable.initializer(variable.shape, variable.dtype))  # pyright: ignore[reportOptionalCall]
-            for variable in unset
+            jnp.asarray(variable.initializer(variable.shape, variable.dtype, **_drawn_from(seed)))  # pyright: ignore[reportOptionalCall]
+            for variable, seed in zip(unset, seeds, strict=True)
         ]
 
-    values = run_once(initial)
+    values = run_once(initial, seeds)
     for variable, value in zip(unset, values, strict=True):
         variable.assign(value)
+
+
+def _seed_of(variable: Variable) -> Any:
+    """The seed of an initial value as an array, so that the program is the same for all seeds."""
+    initializer = variable.initializer
+    seed = getattr(initializer, "seed", None)
+    takes_key = getattr(initializer, "takes_key", False)
+    if not takes_key or type(seed) is not int or not 0 <= seed < 1 << 31:
+        return None
+    return np.int32(seed)
+
+
+def _drawn_from(seed: Any) -> dict[str, Any]:
+    return {} if seed is None else {"key": jax.random.key(seed)}
 
 
 def _is_pure(variable: Variable) -> bool:

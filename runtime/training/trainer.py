@@ -447,7 +447,7 @@ class Trainer(_Base):
         found: dict[int, Metric] = {}
         for layer in self._flatten_layers():
             for value in vars(layer).values():
-                if isinstance(value, Metric | list | tuple):
+                if isinstance(value, (Metric, list, tuple)):
                     items = [value] if isinstance(value, Metric) else value
                     found.update({id(item): item for item in items if isinstance(item, Metric)})
         return list(found.values())

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xlathe.tracer.layers import serialization
+from xlathe.tracer.layers import scope, serialization
 
 
 def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
@@ -32,7 +32,10 @@ def relu6(x):
 
 def softmax(x, axis=-1):
     """Return exp(x) normalised to sum to one along `axis`."""
-    return jax.nn.softmax(x, axis)
+    outputs = jax.nn.softmax(x, axis)
+    if isinstance(axis, int):
+        scope.set_normalised(outputs, axis)
+    return outputs
 
 
 def log_softmax(x, axis=-1):

@@ -32,7 +32,7 @@ from xlathe.tracer.layers.dtypes import get_policy
 from xlathe.tracer.layers.pure import Pure
 from xlathe.tracer.layers.random import SeedGenerator
 from xlathe.tracer.layers.serialization import Configurable, suggestion
-from xlathe.tracer.layers.tracking import CONTAINERS, STATE, held, unique
+from xlathe.tracer.layers.tracking import CONTAINERS, PLAIN, STATE, held, unique
 from xlathe.tracer.layers.variable import Variable
 
 _COMMON = {"name", "trainable", "dtype"}
@@ -242,7 +242,9 @@ class Layer(Pure, Configurable):
         attributes = (
             value
             for name, value in vars(self).items()
-            if isinstance(value, looked_into) and name not in self._untracked
+            if type(value) not in PLAIN
+            and isinstance(value, looked_into)
+            and name not in self._untracked
         )
         return unique(item for value in attributes for item in held(value, kinds))
 
@@ -275,19 +277,18 @@ class Layer(Pure, Configurable):
     @property
     def trainable_variables(self) -> list[Variable]:
         """The variables that gradients are taken with respect to."""
-        frozen = {id(v) for layer in self._frozen_layers() for v in layer._own_variables()}
-        return [v for v in self.variables if v.trainable and id(v) not in frozen]
+        layers = self._flatten_layers()
+        tops = [layer for layer in layers if not layer._trainable]
+        inside = unique(layer for top in tops for layer in top._flatten_layers())
+        frozen = {id(v) for layer in inside for v in layer._own_variables()}
+        variables = unique(v for layer in layers for v in layer._own_variables())
+        return [v for v in variables if v.trainable and id(v) not in frozen]
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
         """The other variables: statistics, seeds, frozen weights."""
         trainable = {id(v) for v in self.trainable_variables}
         return [v for v in self.variables if id(v) not in trainable]
-
-    def _frozen_layers(self) -> list["Layer"]:
-        """Return the layers that are not trained: those that say so, and all inside them."""
-        tops = [layer for layer in self._flatten_layers() if not layer._trainable]
-        return [layer for top in tops for layer in top._flatten_layers()]
 
     @property
     def weights(self) -> list[Variable]:

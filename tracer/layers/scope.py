@@ -81,6 +81,7 @@ _call: ContextVar[CallContext | None] = ContextVar("call", default=None)
 _layers: ContextVar[tuple["Layer", ...]] = ContextVar("layers", default=())
 _compute_dtype: ContextVar[str | None] = ContextVar("compute_dtype", default=None)
 _masks: dict[int, tuple[weakref.ref, Any]] = {}
+_normalised: dict[int, tuple[weakref.ref, Any]] = {}
 
 
 def current_scope() -> StatelessScope | None:
@@ -133,17 +134,36 @@ def compute_dtype() -> str | None:
 
 def get_mask(array: Any) -> Any:
     """Return the mask that a layer attached to `array`, or None."""
-    entry = _masks.get(id(array))
-    return entry[1] if entry is not None and entry[0]() is array else None
+    return _noted(_masks, array)
 
 
 def set_mask(array: Any, mask: Any) -> None:
     """Attach `mask` to `array` for as long as `array` lives."""
+    _note(_masks, array, mask)
+
+
+def normalised_axis(array: Any) -> int | None:
+    """Return the axis along which `array` is known to sum to one, or None."""
+    return _noted(_normalised, array)
+
+
+def set_normalised(array: Any, axis: int) -> None:
+    """Note that `array` sums to one along an axis, as the outputs of a softmax do."""
+    if array.ndim:
+        _note(_normalised, array, axis % array.ndim)
+
+
+def _noted(notes: dict[int, tuple[weakref.ref, Any]], array: Any) -> Any:
+    entry = notes.get(id(array))
+    return entry[1] if entry is not None and entry[0]() is array else None
+
+
+def _note(notes: dict[int, tuple[weakref.ref, Any]], array: Any, value: Any) -> None:
     identity = id(array)
 
     def forget(reference: weakref.ref) -> None:
-        entry = _masks.get(identity)
+        entry = notes.get(identity)
         if entry is not None and entry[0] is reference:
-            del _masks[identity]
+            del notes[identity]
 
-    _masks[identity] = (weakref.ref(array, forget), mask)
+    notes[identity] = (weakref.ref(array, forget), value)

@@ -9,6 +9,9 @@ from xlathe.tracer.layers.variable import Variable
 CONTAINERS = (list, tuple, set, dict)
 """The types of attributes that may hold others."""
 
+PLAIN = frozenset([bool, int, float, str, type(None)])
+"""Those that hold none, and that most attributes are of: telling so is much faster."""
+
 
 def held(value: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
     """Yield the objects of these kinds in an attribute: itself, or in lists, tuples and dicts."""

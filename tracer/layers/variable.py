@@ -119,7 +119,8 @@ class Variable(Arithmetic):
 
     def assign(self, value: Any) -> Any:
         """Set the value, in the innermost `StatelessScope` if there is one."""
-        value = jnp.asarray(value, self.dtype)
+        if not (isinstance(value, jax.Array) and value.dtype == self.dtype) or value.weak_type:
+            value = jnp.asarray(value, self.dtype)
         if value.shape != self.shape:
             raise ValueError(
                 "The shape of the target variable and the shape of the target value in "

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from xlathe.runtime.training.losses.reduction import EPSILON, same_rank
+from xlathe.tracer.layers.scope import normalised_axis
 
 Array = jax.Array
 
@@ -205,8 +206,15 @@ def _smooth(y_true: Array, label_smoothing: float) -> Array:
 def _class_entropy(y_true: Array, y_pred: Array, from_logits: bool, axis: int) -> Array:
     if from_logits:
         return optax.softmax_cross_entropy(y_pred, y_true, axis=axis)
-    probabilities = _clipped(y_pred / y_pred.sum(axis, keepdims=True))
-    return -(y_true * jnp.log(probabilities)).sum(axis)
+    if not _sums_to_one(y_pred, axis):
+        y_pred = y_pred / y_pred.sum(axis, keepdims=True)
+    return -(y_true * jnp.log(_clipped(y_pred))).sum(axis)
+
+
+def _sums_to_one(probabilities: Array, axis: int) -> bool:
+    """Whether dividing by the sum would change nothing but the last digit: after a softmax."""
+    known = normalised_axis(probabilities) == axis % probabilities.ndim
+    return known and probabilities.dtype.itemsize >= 4
 
 
 def categorical_crossentropy(

@@ -13,7 +13,7 @@ import numpy as np
 
 from xlathe.compiler.ir import Node, Type, constant, make_type, node, parse
 from xlathe.compiler.ops import make
-from xlathe.compiler.ops.build import broadcast_in_dim, reshape
+from xlathe.compiler.ops.build import broadcast_in_dim, multiply, reshape
 
 Build = Callable[..., Node]
 
@@ -157,6 +157,34 @@ ARITHMETIC_CASES = [
     declines("divide by one", "~f32", lambda x: two("div", x, number(1.0)), "~f32 would have to"),
     declines("divide by one", "c64[9]", lambda x: two("div", x, number(1, "complex64")), _COMPLEX),
     leaves("divide by one", "f32[9]", lambda x: two("div", number(1.0), x)),
+    fires(
+        "divide by known powers of two",
+        "f32[9]; bool[9]",
+        lambda x, c: two("div", x, choose(c, full(1.0, (9,)), full(2.0, (9,)))),
+        lambda x, c: multiply(x, choose(c, full(1.0, (9,)), full(0.5, (9,)))),
+    ),
+    declines(
+        "divide by known powers of two",
+        "f32[9]; bool[9]",
+        lambda x, c: two("div", x, choose(c, full(1.0, (9,)), full(3.0, (9,)))),
+        "where c is no power of two",
+    ),
+    declines(
+        "divide by known powers of two",
+        "f32[9]; bool[9]",
+        lambda x, c: two("div", x, choose(c, full(1.0, (9,)), full(0.0, (9,)))),
+        "where c is no power of two",
+    ),
+    leaves(
+        "divide by known powers of two",
+        "f32[9]; bool[9]; f32[9]",
+        lambda x, c, y: two("div", x, choose(c, full(1.0, (9,)), y)),
+    ),
+    leaves(
+        "divide by known powers of two",
+        "i32[9]; bool[9]",
+        lambda x, c: two("div", x, choose(c, full(1, (9,), "int32"), full(2, (9,), "int32"))),
+    ),
     fires("add zero", "i32[9]", lambda x: two("add", x, number(0, "int32")), same),
     fires("add zero", "u8[9]", lambda x: two("add", number(0, "uint8"), x), same),
     declines("add zero", "f32[9]", lambda x: two("add", x, number(0.0)), _INTEGER_ONLY),
