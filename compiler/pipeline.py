@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 from xlathe.compiler.attention.backward import Derive
+from xlathe.compiler.composites.form import Reference
 from xlathe.compiler.cost import Cost, graph_cost
 from xlathe.compiler.ir import Graph, to_text, verify
 from xlathe.compiler.passes.autocast import Autocast
@@ -30,6 +31,7 @@ from xlathe.compiler.passes.fold_constants import FoldConstants
 from xlathe.compiler.passes.hoist_invariants import HoistInvariants
 from xlathe.compiler.passes.inline_calls import InlineCalls
 from xlathe.compiler.passes.merge_factors import MergeFactors
+from xlathe.compiler.passes.name_composites import NameComposites
 from xlathe.compiler.passes.narrow import Narrow
 from xlathe.compiler.passes.normalise import Normalise
 from xlathe.compiler.passes.pack_carries import PackCarries
@@ -106,6 +108,7 @@ def pipeline(
     target: Target | None = None,
     derive: Derive | None = None,
     precision: Policy | None = None,
+    reference: Reference | None = None,
 ) -> tuple[Step, ...]:
     """The passes, in order.
 
@@ -114,17 +117,19 @@ def pipeline(
         target: the device that the program is for; by default the one that JAX runs on.
         derive: gives the pullback of a graph, by which the backward of what is recognised is found.
         precision: what products are computed in; None for what they are written in.
+        reference: gives the normal form of a function, by which composites are recognised.
     """
     target = target or current_target()
     used = _used(numerics, target)
     loops = (*_precision(precision, target), *_loops(numerics, target))
     exact = (*EXACT, *_promotions(precision))
     if numerics == "strict":
-        return (*exact, *used, *loops, *_last(numerics, target))
+        return (*exact, *used, *loops, *_last(numerics, target), *_names(numerics, reference))
     finite = numerics == "finite"
     structure, formulas = _structure(finite, target), _formulas(finite, target)
     kernels = _kernels(target, derive, precision)
-    return (*exact, *kernels, *structure, *used, *formulas, *loops, *_last(numerics, target))
+    work = (*kernels, *structure, *used, *formulas, *loops, *_last(numerics, target))
+    return (*exact, *work, *_names(numerics, reference))
 
 
 def _kernels(target: Target, derive: Derive | None, precision: Policy | None) -> tuple[Step, ...]:
@@ -242,8 +247,13 @@ def _last(numerics: Numerics, target: Target) -> tuple[Step, ...]:
         Step(Simplify(), "again, over what the new forms brought", again=True),
         Step(DropAssumptions(), "when no rule asks any more what the user said"),
         Step(PackCarries(target), "once it is settled what loops carry"),
-        Step(ChooseUnroll(target), "last: how large a turn is, is settled"),
+        Step(ChooseUnroll(target), "last of those over loops: how large a turn is, is settled"),
     )
+
+
+def _names(numerics: Numerics, reference: Reference | None) -> tuple[Step, ...]:
+    name = NameComposites(reference, relaxed=numerics != "strict")
+    return (Step(name, "last: no rule sees into what has a name"),)
 
 
 class PassFailure(UserWarning):

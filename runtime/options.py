@@ -14,6 +14,7 @@ from xlathe.compiler.pipeline import Numerics, PassRecord, Step, pipeline
 from xlathe.compiler.precision.policy import Policy, Precision
 from xlathe.compiler.targets import TARGETS
 from xlathe.runtime.pullback import pullback
+from xlathe.runtime.reference import reference
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Options:
     def steps(self) -> Sequence[Step]:
         """The passes that these options ask for."""
         target = TARGETS[self.target] if self.target else None
-        return pipeline(self.numerics, target, pullback, Policy.read(self.precision))
+        precision = Policy.read(self.precision)
+        return pipeline(self.numerics, target, pullback, precision, reference)
 
 
 def _check(name: str, value: object, valid: Collection[str]) -> None:

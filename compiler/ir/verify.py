@@ -174,6 +174,7 @@ _CHECKS = {
     "attention_grad": _check_body,
     "call": _check_body,
     "checkpoint": _check_body,
+    "composite": _check_body,
     "custom_jvp": _check_body,
     "custom_vjp": _check_body,
     "cond": _check_branches,

@@ -51,6 +51,19 @@ def _write_body(emitter: FunctionEmitter, item: Node) -> Written:
     return _apply(function, emitter.arguments(item.inputs)), "bare"
 
 
+def _write_composite(emitter: FunctionEmitter, item: Node) -> Written:
+    name: str = item["name"]
+    operands = emitter.arguments(item.inputs)
+    if "." not in name:
+        return _apply(_plain(emitter, item["body"], name), operands), "bare"
+    keywords = [f"{key}={_keyword(emitter, value)}" for key, value in item["keywords"]]
+    return _apply(name, [*operands, *keywords]), "bare"
+
+
+def _keyword(emitter: FunctionEmitter, value: Any) -> str:
+    return emitter.dtype(value) if isinstance(value, np.dtype) else emitter.literal(value)
+
+
 def _write_scan(emitter: FunctionEmitter, item: Node) -> Written:
     body: Graph = item["body"]
     consts, carry = item["consts"], item["carry"]
@@ -301,6 +314,7 @@ WRITERS: dict[str, Callable[[Any, Node], Written | None]] = {
     "attention_kernel": write_attention,
     "attention_kernel_grad": write_attention_grad,
     "call": _write_call,
+    "composite": _write_composite,
     "scan": _write_scan,
     "while": _write_while,
     "cond": _write_cond,

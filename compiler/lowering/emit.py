@@ -269,7 +269,11 @@ class FunctionEmitter:
         writer = control.WRITERS.get(item.operation)
         written = writer(self, item) if writer is not None else None
         if written is not None:
-            self._assign_results(item, *written, origin)
+            text = Expression(written[0])
+            if item.operation == "composite" and self._may_inline(item, text, origin):
+                self.inlined[item] = text
+            else:
+                self._assign_results(item, *written, origin)
             return
         write = lookup(item.operation).write
         expression = write(item, self) if write and not is_effectful(item) else None

@@ -1,0 +1,1 @@
+"""Composites: what people compute in many operations and know by one name."""

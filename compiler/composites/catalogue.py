@@ -1,0 +1,14 @@
+"""All forms of composites, by the operation at which each is found."""
+
+from __future__ import annotations
+
+from xlathe.compiler.composites import activations, softmax
+from xlathe.compiler.composites.form import Form
+
+FORMS: tuple[Form, ...] = (*softmax.FORMS, *activations.FORMS)
+
+FORMS_BY_ANCHOR: dict[str, list[Form]] = {}
+for _form in FORMS:
+    FORMS_BY_ANCHOR.setdefault(_form.anchor, []).append(_form)
+
+ANCHORS = frozenset(FORMS_BY_ANCHOR)

@@ -1,0 +1,96 @@
+"""What is known of a composite: its reference, and how a region that may be one is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from xlathe.compiler.ir import Graph, Node, Type
+
+Keywords = tuple[tuple[str, Any], ...]
+Readers = Mapping[Node, Sequence[Node]]
+
+Reference = Callable[[Callable[..., Any], Keywords, tuple[Type, ...]], Graph | None]
+"""From a function of arrays, its keyword arguments and the arrays' types to its normal form."""
+
+
+class Reading(NamedTuple):
+    """A region that may be a composite.
+
+    Attributes:
+        root: its last node.
+        leaves: what stands for the composite's operands; None where the comparison has to find it.
+        types: the operands' types.
+        keywords: the static arguments with which it would be that composite.
+    """
+
+    root: Node
+    leaves: tuple[Node | None, ...]
+    types: tuple[Type, ...]
+    keywords: Keywords = ()
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way in which a composite is written.
+
+    Attributes:
+        name: the composite.
+        function: the reference, over `jax.nn` and `jax.numpy`.
+        anchor: the operation by which a region is found, one that few nodes have.
+        read: the regions that a node of this operation may belong to.
+        library: the public function that the reference is, if it is one; else what was recognised
+            is printed as a function of the program's own.
+        operands: the names of the operands.
+        fixed: keyword arguments of the reference that every region has.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    anchor: str
+    read: Callable[[Node, Readers], Iterator[Reading]]
+    library: str = ""
+    operands: tuple[str, ...] = ("x",)
+    fixed: Keywords = ()
+
+
+def through(item: Node, operations: frozenset[str]) -> Node:
+    """The first node on the way down through the only inputs of these operations."""
+    while item.operation in operations and item.inputs:
+        item = item.inputs[0]
+    return item
+
+
+MOVES = frozenset("broadcast_in_dim convert_element_type reshape copy".split())
+
+
+def axis_of(axes: Sequence[int], rank: int) -> int | tuple[int, ...]:
+    """Axes as one writes them: the last one is -1, and one alone is a number."""
+    if len(axes) == 1:
+        return -1 if axes[0] == rank - 1 else axes[0]
+    return tuple(axes)
+
+
+def elementwise(root: Node, **keywords: Any) -> Reading:
+    """A function of one array of the same type."""
+    return Reading(root, (None,), (root.type,), tuple(keywords.items()))
+
+
+def above(item: Node, readers: Readers, operations: frozenset[str], most: int) -> Iterator[Node]:
+    """The nodes on the way up, as long as one way leads through these operations."""
+    for _ in range(most):
+        found = [x for x in readers.get(item, ()) if x.operation in operations and x is not item]
+        if len(set(found)) != 1:
+            return
+        item = found[0]
+        yield item
+
+
+def number(item: Node) -> float | None:
+    """A scalar constant as the shortest number that reads back as it is; None if it is none."""
+    if not item.is_constant or item.type.shape or item.type.dtype.kind not in "fV":
+        return None
+    value = item.value
+    short = float(str(value)) if value.dtype.kind == "f" else float(value)
+    return short if value.dtype.type(short) == value else None

@@ -1,0 +1,89 @@
+"""The region of a program that one node is to stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from xlathe.compiler.formula import formula
+from xlathe.compiler.ir import Graph, Node, Origin, parameter
+from xlathe.compiler.ir.node import with_other_inputs
+from xlathe.compiler.ir.text import origin_comment
+
+
+@dataclass(frozen=True)
+class Region:
+    """What lies between a node and what it is computed from.
+
+    Attributes:
+        root: the node.
+        leaves: what it is computed from.
+        nodes: the nodes between, the root last, each after its inputs.
+        inner: those of them that would be computed twice, if something else read them.
+    """
+
+    root: Node
+    leaves: tuple[Node, ...]
+    nodes: tuple[Node, ...]
+    inner: AbstractSet[Node]
+
+    @classmethod
+    def between(cls, root: Node, leaves: Sequence[Node]) -> Region:
+        """The region from the leaves up to a node."""
+        found: dict[Node, bool] = {}
+        ends = frozenset(leaves)
+        stack = [root]
+        while stack:
+            item = stack[-1]
+            missing = [x for x in item.inputs if x not in found and x not in ends]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            # What depends on no leaf is made of numbers: it costs nothing to have it twice.
+            found[item] = any(x in ends or found[x] for x in item.inputs)
+        inner = frozenset(item for item, depends in found.items() if depends and item is not root)
+        return cls(root, tuple(leaves), tuple(found), inner)
+
+    def escape(self, graph: Graph, readers: Mapping[Node, Sequence[Node]]) -> str:
+        """Who else reads what lies inside, so that it would be computed twice; empty if nobody."""
+        inside = frozenset(self.nodes)
+        escapes = [
+            (item, reader)
+            for item in self.nodes
+            if item in self.inner
+            for reader in readers.get(item, ())
+            if reader not in inside or reader is item
+        ]
+        if not escapes:
+            return ""
+        # Of the rest the user wrote some, and JAX's derivatives are the others.
+        written = [
+            (item, reader)
+            for item, reader in escapes
+            if reader is item or "transpose(" not in graph.origin(reader).scope
+        ]
+        item, reader = (written or escapes)[0]
+        text = formula(item, graph.origins)
+        if not written:
+            return f"{text} is also read by its derivative"
+        if reader is item:
+            return f"{text} is also returned"
+        origin = graph.origin(reader)
+        place = f", {origin_comment(origin)}" if origin.file else ""
+        return f"{text} is also read by {reader.operation}{place}"
+
+    def extracted(self, graph: Graph, name: str, operands: Sequence[str]) -> Graph:
+        """The region as a graph over parameters of these names in the place of the leaves."""
+        fresh = [parameter(index, leaf.type) for index, leaf in enumerate(self.leaves)]
+        origins = {item: Origin(name=label) for item, label in zip(fresh, operands, strict=True)}
+        mapped: dict[Node, Node] = dict(zip(self.leaves, fresh, strict=True))
+        for item in self.nodes:
+            inputs = tuple(mapped[source] for source in item.inputs)
+            made = mapped[item] = with_other_inputs(item, inputs) if inputs else item
+            # One function serves all places, and so belongs to no line.
+            known = graph.origin(item)
+            named = "" if item is self.root else known.name
+            origins.setdefault(made, Origin(known.order, named))
+        return Graph(fresh, [mapped[self.root]], name=name, origins=origins)

@@ -1,0 +1,121 @@
+"""Naming composites: softmax, GELU and their like by name instead of ten operations.
+
+A region is compared, operation by operation, with what JAX makes of the function that would stand
+in its place. So what is computed stays the same, and with it the derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from xlathe.compiler.composites.catalogue import ANCHORS, FORMS_BY_ANCHOR
+from xlathe.compiler.composites.form import Form, Keywords, Reading, Reference
+from xlathe.compiler.composites.match import Match, match
+from xlathe.compiler.composites.region import Region
+from xlathe.compiler.ir import Graph, Node, node
+from xlathe.compiler.ir.rewrite import map_subgraphs, rewrite, substitute, users
+from xlathe.compiler.rules import Miss, log_hit, log_miss
+
+_KEPT = frozenset(["attention", "attention_grad", "composite", "custom_jvp", "custom_vjp"])
+
+
+@dataclass(frozen=True)
+class NameComposites:
+    """Put one node in the place of each composite, which is printed by its name.
+
+    Attributes:
+        reference: gives the normal form of a function; without it, nothing is recognised.
+        relaxed: whether derivatives may be rounded otherwise than those of what was written.
+    """
+
+    reference: Reference | None = field(default=None, compare=False)
+    relaxed: bool = True
+
+    def __call__(self, graph: Graph) -> Graph:
+        """Name the composites of the graph and of those nested in it."""
+        reference = self.reference
+        if reference is None:
+            return graph
+        done: dict[Graph, Graph] = {}
+
+        def visit(inner: Graph) -> Graph:
+            found = done.get(inner)
+            if found is None:
+                deep = rewrite(inner, nested) if inner.holders else inner
+                found = done[inner] = _Program(deep, reference, self.relaxed).named()
+            return found
+
+        def nested(item: Node) -> Node | None:
+            # The rules of a function with its own derivative stay those of the user's.
+            if not item.holds_graphs or item.operation in _KEPT:
+                return None
+            new = map_subgraphs(item, visit)
+            return None if new is item else new
+
+        return visit(graph)
+
+
+class _Program:
+    """One graph in which composites are looked for."""
+
+    def __init__(self, graph: Graph, reference: Reference, relaxed: bool) -> None:
+        self.graph = graph
+        self.reference = reference
+        self.relaxed = relaxed
+        self.readers: Mapping[Node, Sequence[Node]] = {}
+
+    def named(self) -> Graph:
+        anchors = [item for item in self.graph.nodes if item.operation in ANCHORS]
+        if not anchors:
+            return self.graph
+        self.readers = users(self.graph)
+        found: dict[Node, tuple[Form, Keywords, Match]] = {}
+        for item in anchors:
+            for form, reading, matched in self._matches(item):
+                found.setdefault(reading.root, (form, reading.keywords, matched))
+                break
+        replaced: dict[Node, Node] = {}
+        taken: set[Node] = set()
+        # What another is a part of comes after it.
+        for item in reversed(self.graph.nodes) if found else ():
+            if item in found and item not in taken:
+                form, keywords, matched = found[item]
+                region = Region.between(item, matched.leaves)
+                if self._may_be_named(form, region):
+                    replaced[item] = self._composite(form, keywords, matched, region)
+                    taken.update(region.inner)
+        return substitute(self.graph, replaced) if replaced else self.graph
+
+    def _may_be_named(self, form: Form, region: Region) -> bool:
+        reason = region.escape(self.graph, self.readers)
+        if reason:
+            log_miss(Miss(form.name, f"not named: {reason}", region.root))
+        return not reason
+
+    def _composite(self, form: Form, keywords: Keywords, matched: Match, region: Region) -> Node:
+        is_same = matched.is_identical and (matched.is_exact or self.relaxed)
+        by_library = bool(form.library) and is_same
+        name = form.library if by_library else form.name
+        log_hit(name)
+        attributes = {
+            "name": name,
+            "keywords": (*keywords, *form.fixed) if by_library else (),
+            "body": region.extracted(self.graph, form.name, form.operands),
+        }
+        return node("composite", region.leaves, region.root.type, attributes)
+
+    def _matches(self, item: Node) -> Iterator[tuple[Form, Reading, Match]]:
+        for form in FORMS_BY_ANCHOR[item.operation]:
+            for reading in form.read(item, self.readers):
+                types = (*reading.types, reading.root.type)
+                if not all(type_.is_plain and not type_.weak for type_ in types):
+                    continue
+                reference = self.reference(
+                    form.function, (*reading.keywords, *form.fixed), reading.types
+                )
+                if reference is None or reference.has_effects or len(reference.results) != 1:
+                    continue
+                found = match(reference, reading.root, reading.leaves)
+                if found is not None:
+                    yield form, reading, found
