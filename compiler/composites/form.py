@@ -31,6 +31,22 @@ class Reading(NamedTuple):
     keywords: Keywords = ()
 
 
+class Extension(NamedTuple):
+    """A larger composite that a region is the core of.
+
+    Attributes:
+        name: the composite.
+        root: its last node.
+        leaves: what it is computed from.
+        operands: the names of these.
+    """
+
+    name: str
+    root: Node
+    leaves: tuple[Node, ...]
+    operands: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Form:
     """One way in which a composite is written.
@@ -44,6 +60,7 @@ class Form:
             is printed as a function of the program's own.
         operands: the names of the operands.
         fixed: keyword arguments of the reference that every region has.
+        extend: what a region with these leaves is the core of, if it is.
     """
 
     name: str
@@ -53,6 +70,7 @@ class Form:
     library: str = ""
     operands: tuple[str, ...] = ("x",)
     fixed: Keywords = ()
+    extend: Callable[[Reading, tuple[Node, ...], Readers], Extension | None] | None = None
 
 
 def through(item: Node, operations: frozenset[str]) -> Node:

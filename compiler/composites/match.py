@@ -8,7 +8,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from xlathe.compiler.ir import Graph, Node
+from xlathe.compiler.ir import Graph, Node, node
+from xlathe.compiler.ops.elementwise import ELEMENTWISE
 
 _ARITHMETIC = {
     "add": np.add,
@@ -70,6 +71,8 @@ class _Matcher:
         self.is_identical = True
 
     def matches(self, wanted: Node, item: Node, is_stopped: bool) -> bool:
+        if wanted.operation != "parameter":
+            item = _widened_first(item)
         known = self.bound.get(wanted)
         if known is not None:
             return known is item or (is_stopped and known is _unstopped(item))
@@ -129,6 +132,24 @@ def _orders(item: Node) -> Iterator[tuple[Node, ...]]:
     yield item.inputs
     if item.operation in _COMMUTATIVE and item.inputs[0] is not item.inputs[1]:
         yield item.inputs[::-1]
+
+
+def _widened_first(item: Node) -> Node:
+    """Axes of size one that are added to a result, added to what it is computed from instead."""
+    if item.operation != "broadcast_in_dim" or item.type.size != item.inputs[0].type.size:
+        return item
+    source = _widened_first(item.inputs[0])
+    own = source.type.shape
+    if source.operation not in ELEMENTWISE or isinstance(source.type, tuple):
+        return item
+    if any(operand.type.shape not in ((), own) for operand in source.inputs):
+        return item
+    shape = item.type.shape
+    inputs = tuple(
+        node(item.operation, (x,), x.type.with_shape(shape), item.attributes) if x.type.shape else x
+        for x in source.inputs
+    )
+    return node(source.operation, inputs, source.type.with_shape(shape), source.attributes)
 
 
 def _unstopped(item: Node) -> Node:

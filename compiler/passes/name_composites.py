@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from xlathe.compiler.composites.catalogue import ANCHORS, FORMS_BY_ANCHOR
 from xlathe.compiler.composites.form import Form, Keywords, Reading, Reference
@@ -56,6 +57,26 @@ class NameComposites:
         return visit(graph)
 
 
+class _Candidate(NamedTuple):
+    """A region that is a composite, whoever else reads what lies inside.
+
+    Attributes:
+        name: the name that it is printed by.
+        function: the composite.
+        root: its last node.
+        leaves: what it is computed from.
+        operands: the names of these.
+        keywords: static arguments beside them.
+    """
+
+    name: str
+    function: str
+    root: Node
+    leaves: tuple[Node, ...]
+    operands: tuple[str, ...]
+    keywords: Keywords = ()
+
+
 class _Program:
     """One graph in which composites are looked for."""
 
@@ -70,40 +91,46 @@ class _Program:
         if not anchors:
             return self.graph
         self.readers = users(self.graph)
-        found: dict[Node, tuple[Form, Keywords, Match]] = {}
+        found: dict[Node, _Candidate] = {}
         for item in anchors:
-            for form, reading, matched in self._matches(item):
-                found.setdefault(reading.root, (form, reading.keywords, matched))
-                break
+            candidate = next(self._candidates(item), None)
+            if candidate is not None:
+                found.setdefault(candidate.root, candidate)
         replaced: dict[Node, Node] = {}
         taken: set[Node] = set()
         # What another is a part of comes after it.
         for item in reversed(self.graph.nodes) if found else ():
-            if item in found and item not in taken:
-                form, keywords, matched = found[item]
-                region = Region.between(item, matched.leaves)
-                if self._may_be_named(form, region):
-                    replaced[item] = self._composite(form, keywords, matched, region)
+            candidate = found.get(item)
+            if candidate is not None and item not in taken:
+                region = Region.between(item, candidate.leaves)
+                if self._may_be_named(candidate, region):
+                    log_hit(candidate.name)
+                    replaced[item] = self._composite(candidate, region)
                     taken.update(region.inner)
         return substitute(self.graph, replaced) if replaced else self.graph
 
-    def _may_be_named(self, form: Form, region: Region) -> bool:
+    def _may_be_named(self, candidate: _Candidate, region: Region) -> bool:
         reason = region.escape(self.graph, self.readers)
         if reason:
-            log_miss(Miss(form.name, f"not named: {reason}", region.root))
+            log_miss(Miss(candidate.function, f"not named: {reason}", region.root))
         return not reason
 
-    def _composite(self, form: Form, keywords: Keywords, matched: Match, region: Region) -> Node:
-        is_same = matched.is_identical and (matched.is_exact or self.relaxed)
-        by_library = bool(form.library) and is_same
-        name = form.library if by_library else form.name
-        log_hit(name)
-        attributes = {
-            "name": name,
-            "keywords": (*keywords, *form.fixed) if by_library else (),
-            "body": region.extracted(self.graph, form.name, form.operands),
-        }
+    def _composite(self, candidate: _Candidate, region: Region) -> Node:
+        body = region.extracted(self.graph, candidate.function, candidate.operands)
+        attributes = {"name": candidate.name, "keywords": candidate.keywords, "body": body}
         return node("composite", region.leaves, region.root.type, attributes)
+
+    def _candidates(self, item: Node) -> Iterator[_Candidate]:
+        for form, reading, matched in self._matches(item):
+            extended = form.extend and form.extend(reading, matched.leaves, self.readers)
+            if extended is not None:
+                yield _Candidate(extended.name, *extended)
+            is_same = matched.is_identical and (matched.is_exact or self.relaxed)
+            name, keywords = form.name, ()
+            if form.library and is_same:
+                name, keywords = form.library, (*reading.keywords, *form.fixed)
+            leaves = matched.leaves
+            yield _Candidate(name, form.name, reading.root, leaves, form.operands, keywords)
 
     def _matches(self, item: Node) -> Iterator[tuple[Form, Reading, Match]]:
         for form in FORMS_BY_ANCHOR[item.operation]:
