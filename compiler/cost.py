@@ -82,6 +82,10 @@ def _node_cost(item: Node, known: dict[Graph, Cost]) -> Cost:
     if bodies:
         trips = item.attributes.get("length", 1)
         peak = max(body.peak_bytes for body in bodies)
+        if item.operation == "composite":
+            # It runs in its place: its operands and its result are there already.
+            beside = [item.type, *(source.type for source in item.inputs)]
+            peak -= sum(type_.nbytes for type_ in beside)
         unknown = sum(body.unknown_trips for body in bodies)
         if item.operation == "cond":
             dearest = max(bodies, key=lambda body: body.flops)

@@ -76,6 +76,11 @@ class _Candidate(NamedTuple):
     operands: tuple[str, ...]
     keywords: Keywords = ()
 
+    @property
+    def is_library(self) -> bool:
+        """Whether it is a public function of JAX."""
+        return "." in self.name
+
 
 class _Program:
     """One graph in which composites are looked for."""
@@ -110,6 +115,9 @@ class _Program:
         return substitute(self.graph, replaced) if replaced else self.graph
 
     def _may_be_named(self, candidate: _Candidate, region: Region) -> bool:
+        if not candidate.is_library and len(region.nodes) == len(self.graph.nodes):
+            # A function that is this composite has a name.
+            return False
         reason = region.escape(self.graph, self.readers)
         if reason:
             log_miss(Miss(candidate.function, f"not named: {reason}", region.root))
