@@ -61,6 +61,7 @@ class Form:
         operands: the names of the operands.
         fixed: keyword arguments of the reference that every region has.
         extend: what a region with these leaves is the core of, if it is.
+        nearly: why a node that looks like its anchor is none; None where it doesn't.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Form:
     operands: tuple[str, ...] = ("x",)
     fixed: Keywords = ()
     extend: Callable[[Reading, tuple[Node, ...], Readers], Extension | None] | None = None
+    nearly: Callable[[Node], str | None] | None = None
 
 
 def through(item: Node, operations: frozenset[str]) -> Node:

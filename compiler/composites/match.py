@@ -56,10 +56,11 @@ def match(reference: Graph, root: Node, leaves: Sequence[Node | None]) -> Match 
             bound[parameter] = leaf
     (result,) = reference.results
     matcher = _Matcher(bound)
-    if not matcher.matches(result, root, is_stopped=False):
+    # What is held constant in one place and not in another has another derivative.
+    if not matcher.matches(result, root, is_stopped=False) or len(matcher.held) > 1:
         return None
     found = tuple(matcher.bound.get(parameter, root) for parameter in reference.parameters)
-    return Match(found, matcher.is_exact, matcher.is_identical)
+    return Match(found, False not in matcher.held, matcher.is_identical)
 
 
 class _Matcher:
@@ -67,21 +68,21 @@ class _Matcher:
 
     def __init__(self, bound: dict[Node, Node]) -> None:
         self.bound = bound
-        self.is_exact = True
+        self.held: frozenset[bool] = frozenset()
         self.is_identical = True
 
     def matches(self, wanted: Node, item: Node, is_stopped: bool) -> bool:
         if wanted.operation != "parameter":
-            item = _widened_first(item)
-        known = self.bound.get(wanted)
-        if known is not None:
-            return known is item or (is_stopped and known is _unstopped(item))
+            wanted, item = _widened_first(wanted), _widened_first(item)
         if wanted.operation == "stop_gradient" and not is_stopped:
             return self._held_constant(wanted, item)
         if is_stopped:
             wanted, item = _unstopped(wanted), _unstopped(item)
-            if wanted in self.bound:
-                return self.bound[wanted] is item
+        known = self.bound.get(wanted)
+        if known is item:
+            return True
+        if known is not None and wanted.operation == "parameter":
+            return False
         if not _of_one_type(wanted, item) or not self._operates_alike(wanted, item, is_stopped):
             return False
         self.bound[wanted] = item
@@ -91,9 +92,7 @@ class _Matcher:
         """Match what the reference holds constant, however the region does so, if it does."""
         if not self.matches(wanted.inputs[0], item, is_stopped=True):
             return False
-        self.bound[wanted] = item
-        if not _stops(item):
-            self.is_exact = False
+        self.held |= {_stops(item)}
         return True
 
     def _operates_alike(self, wanted: Node, item: Node, is_stopped: bool) -> bool:
@@ -109,11 +108,11 @@ class _Matcher:
         if wanted.attribute_key != item.attribute_key:
             return False
         for inputs in _orders(item):
-            before = dict(self.bound), self.is_exact, self.is_identical
+            before = dict(self.bound), self.held, self.is_identical
             pairs = zip(wanted.inputs, inputs, strict=True)
             if all(self.matches(one, other, is_stopped) for one, other in pairs):
                 return True
-            self.bound, self.is_exact, self.is_identical = before
+            self.bound, self.held, self.is_identical = before
         return False
 
     def _is_number(self, wanted: Node, item: Node) -> bool:
@@ -154,7 +153,7 @@ def _widened_first(item: Node) -> Node:
 
 def _unstopped(item: Node) -> Node:
     while item.operation == "stop_gradient":
-        item = item.inputs[0]
+        item = _widened_first(item.inputs[0])
     return item
 
 

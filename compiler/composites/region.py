@@ -46,7 +46,9 @@ class Region:
         inner = frozenset(item for item, depends in found.items() if depends and item is not root)
         return cls(root, tuple(leaves), tuple(found), inner)
 
-    def escape(self, graph: Graph, readers: Mapping[Node, Sequence[Node]]) -> str:
+    def escape(
+        self, graph: Graph, readers: Mapping[Node, Sequence[Node]], operands: Sequence[str]
+    ) -> str:
         """Who else reads what lies inside, so that it would be computed twice; empty if nobody."""
         inside = frozenset(self.nodes)
         escapes = [
@@ -59,13 +61,10 @@ class Region:
         if not escapes:
             return ""
         # Of the rest the user wrote some, and JAX's derivatives are the others.
-        written = [
-            (item, reader)
-            for item, reader in escapes
-            if reader is item or "transpose(" not in graph.origin(reader).scope
-        ]
+        written = [pair for pair in escapes if not self._derives(graph, pair[1])]
         item, reader = (written or escapes)[0]
-        text = formula(item, graph.origins)
+        names = zip(self.leaves, operands, strict=True)
+        text = formula(item, {leaf: Origin(name=label) for leaf, label in names})
         if not written:
             return f"{text} is also read by its derivative"
         if reader is item:
@@ -73,6 +72,14 @@ class Region:
         origin = graph.origin(reader)
         place = f", {origin_comment(origin)}" if origin.file else ""
         return f"{text} is also read by {reader.operation}{place}"
+
+    def _derives(self, graph: Graph, reader: Node) -> bool:
+        """Whether a node is what JAX made of the region's own lines for its derivative."""
+        origin = graph.origin(reader)
+        if reader in self.inner or reader is self.root or "transpose(" in origin.scope:
+            return "transpose(" in origin.scope
+        lines = {(known.file, known.line) for known in map(graph.origin, self.nodes)}
+        return "jvp(" in origin.scope and (origin.file, origin.line) in lines
 
     def extracted(self, graph: Graph, name: str, operands: Sequence[str]) -> Graph:
         """The region as a graph over parameters of these names in the place of the leaves."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,27 @@ def _softmax(item: Node, readers: Readers) -> Iterator[Reading]:
         found = _of_difference(item, weights.inputs[0], total)
         if found is not None:
             yield found
+
+
+def _nearly_softmax(item: Node) -> str | None:
+    """Say what a quotient of exponentials by their own sum lacks."""
+    weights, total = (through(source, MOVES) for source in item.inputs)
+    if weights.operation != "exp" or total.operation != "reduce_sum":
+        return None
+    if through(total.inputs[0], MOVES) is not weights:
+        return None
+    exponent = weights.inputs[0]
+    if exponent.operation != "sub":
+        return "the maximum is not subtracted first"
+    greatest = through(exponent.inputs[1], MOVES | {"stop_gradient"})
+    if greatest.operation == "reduce_max" and greatest["axes"] != total["axes"]:
+        axes = [_axes(source["axes"]) for source in (greatest, total)]
+        return f"its maximum is taken along {axes[0]}, its sum along {axes[1]}"
+    return "what is subtracted first is not the maximum"
+
+
+def _axes(axes: Sequence[int]) -> str:
+    return f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
 
 
 def _log_softmax(item: Node, readers: Readers) -> Iterator[Reading]:
@@ -73,7 +94,7 @@ def _above_moves(item: Node, readers: Readers) -> Iterator[Node]:
 
 
 FORMS = (
-    Form("softmax", jax.nn.softmax, "div", _softmax, "jax.nn.softmax"),
+    Form("softmax", jax.nn.softmax, "div", _softmax, "jax.nn.softmax", nearly=_nearly_softmax),
     Form("log_softmax", jax.nn.log_softmax, "log", _log_softmax, "jax.nn.log_softmax"),
     Form("logsumexp", jax.nn.logsumexp, "log", _logsumexp, "jax.nn.logsumexp"),
     Form("logsumexp", _log_of_sum, "log", _logsumexp),

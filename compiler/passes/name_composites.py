@@ -57,6 +57,14 @@ class NameComposites:
         return visit(graph)
 
 
+def _log_near(item: Node) -> None:
+    """Note what an anchor lacks of being a composite's."""
+    for form in FORMS_BY_ANCHOR[item.operation]:
+        reason = form.nearly and form.nearly(item)
+        if reason:
+            log_miss(Miss(form.name, f"not named: {reason}", item))
+
+
 class _Candidate(NamedTuple):
     """A region that is a composite, whoever else reads what lies inside.
 
@@ -101,6 +109,8 @@ class _Program:
             candidate = next(self._candidates(item), None)
             if candidate is not None:
                 found.setdefault(candidate.root, candidate)
+            else:
+                _log_near(item)
         replaced: dict[Node, Node] = {}
         taken: set[Node] = set()
         # What another is a part of comes after it.
@@ -118,7 +128,7 @@ class _Program:
         if not candidate.is_library and len(region.nodes) == len(self.graph.nodes):
             # A function that is this composite has a name.
             return False
-        reason = region.escape(self.graph, self.readers)
+        reason = region.escape(self.graph, self.readers, candidate.operands)
         if reason:
             log_miss(Miss(candidate.function, f"not named: {reason}", region.root))
         return not reason

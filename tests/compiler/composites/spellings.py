@@ -1,0 +1,236 @@
+"""Composites as people write them: by what name each spelling is printed."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+import xlathe as xl
+
+ROWS, WIDTH = 6, 8
+X, VECTOR, CUBE = (ROWS, WIDTH), (WIDTH,), (2, ROWS, WIDTH)
+
+
+class Spelling(NamedTuple):
+    """A composite.
+
+    Attributes:
+        name: what the program calls it.
+        function: the composite.
+        shapes: those of its arguments.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...] = (X,)
+
+
+def by_hand(x):
+    e = jnp.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def by_hand_held(x):
+    e = jnp.exp(x - lax.stop_gradient(jnp.max(x, -1))[..., None])
+    return e / jnp.sum(e, -1)[..., None]
+
+
+def by_held_operand(x):
+    e = jnp.exp(x - jnp.max(lax.stop_gradient(x), axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def over_first(x):
+    e = jnp.exp(x - x.max(axis=0))
+    return e / e.sum(axis=0)
+
+
+def over_two(x):
+    e = jnp.exp(x - x.max(axis=(1, 2), keepdims=True))
+    return e / e.sum(axis=(1, 2), keepdims=True)
+
+
+def log_softmax(x):
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - jnp.log(jnp.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def logsumexp(x):
+    m = x.max(axis=-1)
+    return m + jnp.log(jnp.exp(x - m[..., None]).sum(axis=-1))
+
+
+def logsumexp_kept(x):
+    m = lax.stop_gradient(x.max(axis=-1, keepdims=True))
+    return jnp.log(jnp.exp(x - m).sum(axis=-1, keepdims=True)) + m
+
+
+def gelu_new(x):
+    return 0.5 * x * (1.0 + jnp.tanh(jnp.sqrt(2.0 / jnp.pi) * (x + 0.044715 * jnp.power(x, 3))))
+
+
+def gelu_products(x):
+    return 0.5 * x * (1 + jnp.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+
+
+def gelu_erf(x):
+    return x * 0.5 * (1.0 + lax.erf(x / math.sqrt(2.0)))
+
+
+def layer_norm(x, scale, bias):
+    mean = x.mean(axis=-1, keepdims=True)
+    variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
+    return (x - mean) * lax.rsqrt(variance + 1e-5) * scale + bias
+
+
+def layer_norm_of_root(x, scale, bias):
+    variance = jnp.var(x, axis=-1, keepdims=True)
+    return scale * ((x - jnp.mean(x, -1, keepdims=True)) / jnp.sqrt(variance + 1e-5)) + bias
+
+
+def rms_norm(x, scale):
+    return x * lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6) * scale
+
+
+def llama_norm(x, scale):
+    wide = x.astype(jnp.float32)
+    wide = wide * lax.rsqrt(jnp.mean(jnp.square(wide), -1, keepdims=True) + 1e-6)
+    return scale * wide.astype(x.dtype)
+
+
+def gemma_norm(x, scale):
+    return x * lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-6) * (1 + scale)
+
+
+def t5_norm(x, scale):
+    return scale * (x / jnp.sqrt(jnp.mean(x**2, -1)[..., None] + 1e-6))
+
+
+def module(made: nn.Module):
+    """A Flax module with its scale and bias as arguments."""
+
+    def apply(x, scale, bias=None):
+        weights = {"scale": scale} if bias is None else {"scale": scale, "bias": bias}
+        return made.apply({"params": weights}, x)
+
+    return apply
+
+
+def eqx_norm(kind):
+    made = kind(WIDTH)
+
+    def apply(x, scale, bias):
+        norm = eqx.tree_at(lambda m: (m.weight, m.bias), made, (scale, bias))
+        return jax.vmap(norm)(x)
+
+    return apply
+
+
+def residual(function):
+    """The composite inside of something: not all that a function is."""
+    return lambda x, *rest: x + 2.0 * function(x, *rest)
+
+
+NORM, RMS = (X, VECTOR, VECTOR), (X, VECTOR)
+jnn = jax.nn
+
+SPELLINGS = {
+    "softmax jax": Spelling("jax.nn.softmax(x, axis=-1)", jnn.softmax),
+    "softmax first axis": Spelling("jax.nn.softmax(x, axis=0)", lambda x: jnn.softmax(x, axis=0)),
+    "softmax middle": Spelling("jax.nn.softmax(x, axis=1)", lambda x: jnn.softmax(x, 1), (CUBE,)),
+    "softmax flax": Spelling("jax.nn.softmax(x, axis=-1)", nn.softmax),
+    "softmax keras": Spelling("jax.nn.softmax(x, axis=-1)", xl.activations.softmax),
+    "softmax by hand": Spelling("jax.nn.softmax(x, axis=-1)", by_hand),
+    "softmax by hand, held": Spelling("jax.nn.softmax(x, axis=-1)", by_hand_held),
+    "softmax of held": Spelling("jax.nn.softmax(x, axis=-1)", by_held_operand),
+    "softmax columns": Spelling("jax.nn.softmax(x, axis=0)", over_first),
+    "softmax two axes": Spelling("jax.nn.softmax(x, axis=(1, 2))", over_two, (CUBE,)),
+    "softmax vmapped": Spelling("jax.nn.softmax(x, axis=-1)", jax.vmap(by_hand)),
+    "log_softmax jax": Spelling("jax.nn.log_softmax(x, axis=-1)", jnn.log_softmax),
+    "log_softmax by hand": Spelling("jax.nn.log_softmax(x, axis=-1)", log_softmax),
+    "logsumexp jax": Spelling("jax.nn.logsumexp(x, axis=-1)", lambda x: jnn.logsumexp(x, -1)),
+    "logsumexp scipy": Spelling(
+        "jax.nn.logsumexp(x, axis=0)", lambda x: jax.scipy.special.logsumexp(x, axis=0)
+    ),
+    "logsumexp kept": Spelling(
+        "jax.nn.logsumexp(x, axis=-1, keepdims=True)",
+        lambda x: jnn.logsumexp(x, axis=-1, keepdims=True),
+    ),
+    "logsumexp by hand": Spelling("logsumexp(", lambda x: 2.0 * logsumexp(x)),
+    "logsumexp by hand, kept": Spelling("logsumexp(", residual(logsumexp_kept)),
+    "gelu jax": Spelling("jax.nn.gelu(x)", jnn.gelu),
+    "gelu keras": Spelling("jax.nn.gelu(x)", lambda x: xl.activations.gelu(x, approximate=True)),
+    "gelu exact": Spelling(
+        "jax.nn.gelu(x, approximate=False)", lambda x: jnn.gelu(x, approximate=False)
+    ),
+    "gelu flax": Spelling("jax.nn.gelu(x)", nn.gelu),
+    "gelu GPT-2": Spelling("gelu(x)", residual(gelu_new)),
+    "gelu products": Spelling("gelu(x)", residual(gelu_products)),
+    "gelu erf": Spelling("gelu(x)", residual(gelu_erf)),
+    "quick gelu": Spelling("quick_gelu(x)", residual(lambda x: x * jnn.sigmoid(1.702 * x))),
+    "silu jax": Spelling("jax.nn.silu(x)", jnn.silu),
+    "swish flax": Spelling("jax.nn.silu(x)", nn.swish),
+    "silu by sigmoid": Spelling("jax.nn.silu(x)", lambda x: jnn.sigmoid(x) * x),
+    "silu by exp": Spelling("silu(x)", residual(lambda x: x / (1 + jnp.exp(-x)))),
+    "sigmoid by hand": Spelling("sigmoid(x)", residual(lambda x: 1 / (1 + jnp.exp(-x)))),
+    "SwiGLU": Spelling("jax.nn.silu(x) * ", lambda x, y: jnn.silu(x) * y, (X, X)),
+    "GeGLU": Spelling("jax.nn.gelu(x) * ", lambda x, y: jnn.gelu(x) * y, (X, X)),
+    "GLU": Spelling("jax.nn.glu(x, axis=-1)", jnn.glu),
+    "GLU by hand": Spelling(
+        "jax.nn.glu(x, axis=-1)", lambda x: (lambda a, b: a * jnn.sigmoid(b))(*jnp.split(x, 2, -1))
+    ),
+    "softplus jax": Spelling("jax.nn.softplus(x)", jnn.softplus),
+    "softplus keras": Spelling("jax.nn.softplus(x)", xl.activations.softplus),
+    "softplus by logaddexp": Spelling("jax.nn.softplus(x)", lambda x: jnp.logaddexp(x, 0.0)),
+    "softplus by log1p": Spelling("softplus(x)", residual(lambda x: jnp.log1p(jnp.exp(x)))),
+    "softplus by log": Spelling("softplus(x)", residual(lambda x: jnp.log(1 + jnp.exp(x)))),
+    "log_sigmoid jax": Spelling("jax.nn.log_sigmoid(x)", jnn.log_sigmoid),
+    "relu jax": Spelling("jax.nn.relu(x)", jnn.relu),
+    "relu6 jax": Spelling("jax.nn.relu6(x)", jnn.relu6),
+    "leaky_relu jax": Spelling("jax.nn.leaky_relu(x, negative_slope=0.01)", jnn.leaky_relu),
+    "leaky_relu slope": Spelling(
+        "jax.nn.leaky_relu(x, negative_slope=0.2)", lambda x: jnp.where(x >= 0, x, 0.2 * x)
+    ),
+    "leaky_relu open": Spelling("leaky_relu(x)", residual(lambda x: jnp.where(x > 0, x, 0.1 * x))),
+    "elu jax": Spelling("jax.nn.elu(x)", jnn.elu),
+    "elu alpha": Spelling("jax.nn.elu(x, alpha=0.3)", lambda x: jnn.elu(x, alpha=0.3)),
+    "elu by expm1": Spelling("elu(x)", residual(lambda x: jnp.where(x > 0, x, jnp.expm1(x)))),
+    "elu by exp": Spelling("elu(x)", residual(lambda x: jnp.where(x > 0, x, jnp.exp(x) - 1))),
+    "selu jax": Spelling("jax.nn.selu(x)", jnn.selu),
+    "mish jax": Spelling("jax.nn.mish(x)", jnn.mish),
+    "mish by hand": Spelling("mish(x)", residual(lambda x: x * jnp.tanh(jnp.log1p(jnp.exp(x))))),
+    "hard_silu jax": Spelling("jax.nn.hard_silu(x)", jnn.hard_silu),
+    "hard_sigmoid jax": Spelling("jax.nn.hard_sigmoid(x)", jnn.hard_sigmoid),
+    "standardize jax": Spelling("jax.nn.standardize(x, axis=-1, epsilon=1e-05)", jnn.standardize),
+    "standardize stable": Spelling(
+        "jax.nn.standardize(x, axis=-1, epsilon=1e-06, algorithm='stable')",
+        lambda x: jnn.standardize(x, epsilon=1e-6, algorithm="stable"),
+    ),
+    "batch norm": Spelling(
+        "jax.nn.standardize(x, axis=0, epsilon=1e-05, algorithm='stable')",
+        lambda x, s, b: (x - x.mean(0)) * lax.rsqrt(x.var(0) + 1e-5) * s + b,
+        NORM,
+    ),
+    "layer norm": Spelling("layer_norm(x, ", residual(layer_norm), NORM),
+    "layer norm by root": Spelling("layer_norm(x, ", residual(layer_norm_of_root), NORM),
+    "layer norm flax": Spelling("layer_norm(x, ", residual(module(nn.LayerNorm())), NORM),
+    "layer norm equinox": Spelling("layer_norm(x, ", residual(eqx_norm(eqx.nn.LayerNorm)), NORM),
+    "rms norm": Spelling("rms_norm(x, ", residual(rms_norm), RMS),
+    "rms norm Llama": Spelling("rms_norm(x, ", residual(llama_norm), RMS),
+    "rms norm Gemma": Spelling("rms_norm(x, ", residual(gemma_norm), RMS),
+    "rms norm T5": Spelling("rms_norm(x, ", residual(t5_norm), RMS),
+    "rms norm flax": Spelling("rms_norm(x, ", residual(module(nn.RMSNorm())), RMS),
+    "rms norm equinox": Spelling("rms_norm(x, ", residual(eqx_norm(eqx.nn.RMSNorm)), NORM),
+}
+
+
+def values(shapes: tuple[tuple[int, ...], ...], dtype: Any = jnp.float32) -> list[jax.Array]:
+    """Numbers of both signs, some of them large."""
+    random = np.random.default_rng(0)
+    return [jnp.asarray(random.normal(size=shape) * 3, dtype) for shape in shapes]

@@ -1,0 +1,343 @@
+"""Composites are printed by their names, and the program computes what it did."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import xlathe as xl
+from xlathe.compiler.ir import Graph, parse, to_text, verify
+from xlathe.compiler.lowering import lower
+from xlathe.compiler.passes.name_composites import NameComposites
+from xlathe.compiler.pipeline import pipeline, run_passes
+from xlathe.runtime.reference import reference
+from xlathe.tracer.capture import capture
+
+from .spellings import SPELLINGS, WIDTH, X, by_hand, layer_norm, rms_norm, values
+
+Program = Callable[..., Any]
+SOME = ("softmax jax", "log_softmax jax", "logsumexp jax", "gelu jax", "gelu exact", "silu jax")
+
+
+def source_of(function: Program, *arguments: Any, **options: Any) -> str:
+    """The printed program, without the comments."""
+    text = xl.compile(function, **options).trace(*arguments).as_text("python")
+    return re.sub(r"  #.*", "", text[text.index("def ") :])
+
+
+def misses(function: Program, *arguments: Any) -> list[str]:
+    """What `explain` says of composites that were nearly named."""
+    text = xl.compile(function).trace(*arguments).explain()
+    return [
+        re.sub(r", \S+:\d+( \S+\(\))?", "", x.strip())
+        for x in text.splitlines()
+        if "not named:" in x
+    ]
+
+
+def with_and_without(function: Program, *arguments: Any, numerics: Any = "relaxed"):
+    """The program as it is, and as it is without names."""
+    captured = capture(function, *arguments)
+    graph, records = run_passes(captured.graph, pipeline(numerics, reference=reference))
+    verify(graph)
+    assert NameComposites(reference)(graph) == graph
+    assert parse(to_text(graph), graph.objects()) == graph
+    count = captured.constant_count
+    assert count == 0
+    return [lower(item).function for item in (graph, records[-1].before)]
+
+
+def assert_same(got: Any, wanted: Any):
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(np.asarray(one, np.float64), np.asarray(other, np.float64))
+
+
+def assert_close(got: Any, wanted: Any, units: float = 16):
+    """Equal but for rounding; infinities and NaN in the same places."""
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        assert one.dtype == other.dtype
+        tolerance = units * float(jnp.finfo(one.dtype).eps)
+        one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+        finite = np.abs(other[np.isfinite(other)])
+        np.testing.assert_allclose(
+            one, other, rtol=tolerance, atol=tolerance * float(finite.max(initial=0.0))
+        )
+
+
+def gradients(program: Program, *arguments: jax.Array) -> Any:
+    """The pullback of a cotangent that differs from place to place."""
+    result, pullback = jax.vjp(program, *arguments)
+    return pullback(jnp.cos(jnp.arange(result.size, dtype=result.dtype)).reshape(result.shape))
+
+
+@pytest.mark.parametrize("label", SPELLINGS)
+def test_spelling_is_named(label: str):
+    spelling = SPELLINGS[label]
+    text = source_of(spelling.function, *values(spelling.shapes))
+    assert re.search(r"(?<![\w.])" + re.escape(spelling.name), text), text
+
+
+def with_derivatives(program: Program) -> Program:
+    """The program's results, and their derivatives in both directions, compiled."""
+
+    def run(*arguments: jax.Array) -> Any:
+        tangents = [jnp.sin(argument) for argument in arguments]
+        directed = jax.jvp(program, arguments, tangents)[1]
+        return program(*arguments), (gradients(program, *arguments), directed)
+
+    return jax.jit(run)
+
+
+def assert_same_with_derivatives(function: Program, *inputs: list[jax.Array]):
+    programs = [with_derivatives(program) for program in with_and_without(function, *inputs[0])]
+    for arguments in inputs:
+        (got, derived), (wanted, expected) = (program(*arguments) for program in programs)
+        assert_same(got, wanted)
+        assert_close(derived, expected)
+
+
+def with_extremes(first: jax.Array, *rest: jax.Array) -> list[jax.Array]:
+    """The arguments with infinities, NaN and large numbers in rows of the first."""
+    flat = first.reshape(-1, WIDTH)
+    for row, number in enumerate([jnp.inf, -jnp.inf, jnp.nan, 1e38, -1e38, -0.0]):
+        flat = flat.at[row, row].set(number)
+    flat = flat.at[1].set(-jnp.inf).at[3, 0].set(-jnp.inf)
+    return [flat.reshape(first.shape), *rest]
+
+
+@pytest.mark.parametrize("label", SPELLINGS)
+def test_same_numbers_and_derivatives(label: str):
+    spelling = SPELLINGS[label]
+    arguments = values(spelling.shapes)
+    assert_same_with_derivatives(spelling.function, arguments, with_extremes(*arguments))
+
+
+@pytest.mark.parametrize("label", SOME)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_other_floats(label: str, dtype: str):
+    spelling = SPELLINGS[label]
+    with jax.enable_x64(dtype == "float64"):
+        arguments = values(spelling.shapes, dtype)
+        assert spelling.name in source_of(spelling.function, *arguments)
+        assert_same_with_derivatives(spelling.function, arguments)
+
+
+@pytest.mark.parametrize("label", SOME)
+def test_strict_numerics(label: str):
+    spelling = SPELLINGS[label]
+    arguments = values(spelling.shapes)
+    assert spelling.name in source_of(spelling.function, *arguments, numerics="strict")
+    compiled = xl.compile(spelling.function, numerics="strict")
+    assert_same(compiled(*arguments), jax.jit(spelling.function)(*arguments))
+    assert_same(
+        jax.jit(lambda *given: gradients(compiled, *given))(*arguments),
+        jax.jit(lambda *given: gradients(spelling.function, *given))(*arguments),
+    )
+
+
+def test_strict_numerics_keep_how_a_derivative_is_rounded():
+    (x,) = values((X,))
+    text = source_of(lambda x: 2.0 * by_hand(x), x, numerics="strict")
+    assert "softmax(x)" in text
+    assert "jax.nn.softmax" not in text
+
+
+@pytest.mark.parametrize("label", SOME)
+def test_transformations_of_the_compiled_function(label: str):
+    function = SPELLINGS[label].function
+    (x,) = values(((3, *X),))
+    compiled = xl.compile(function)
+    assert_close(jax.vmap(compiled)(x), jax.vmap(function)(x))
+    assert_close(jax.jit(jax.vmap(xl.optimize(function)))(x), jax.vmap(function)(x))
+
+    def total(f: Program) -> Program:
+        return lambda x: jnp.sin(f(x)).sum()
+
+    assert_close(jax.grad(total(compiled))(x[0]), jax.grad(total(function))(x[0]))
+    second = [jax.grad(lambda x, f=f: gradients(f, x)[0].sum())(x[0]) for f in (compiled, function)]
+    assert_close(*second, units=256)
+
+
+def test_layers_of_one_form_share_a_function():
+    def two(x, first, second, bias):
+        return layer_norm(jnp.sin(layer_norm(x, first, bias)), second, bias)
+
+    arguments = values((X, (WIDTH,), (WIDTH,), (WIDTH,)))
+    text = source_of(two, *arguments)
+    assert text.count("def layer_norm") == 1
+    assert text.count("layer_norm(") == 3
+
+
+def test_inside_of_loops_branches_and_checkpoints():
+    def program(x, scale):
+        def body(carry, row):
+            carry = rms_norm(carry, scale) + row
+            return carry, jax.nn.softmax(carry)
+
+        x, weights = lax.scan(body, x, jnp.stack([x, x]))
+        x = lax.cond(x[0, 0] > 0, jax.nn.gelu, jax.nn.silu, x)
+        return jax.checkpoint(lambda x: jnp.sin(jax.nn.log_softmax(x)))(x), weights
+
+    arguments = values((X, (WIDTH,)))
+    text = source_of(program, *arguments)
+    for name in ("rms_norm(", "jax.nn.softmax(", "gelu(", "silu(", "jax.nn.log_softmax("):
+        assert name in text
+    named, plain = with_and_without(program, *arguments)
+    assert_same(jax.jit(named)(*arguments), jax.jit(plain)(*arguments))
+
+
+def test_costs_stay():
+    arguments = values((X, (WIDTH,), (WIDTH,)))
+    captured = capture(lambda x, s, b: x + layer_norm(jax.nn.gelu(x), s, b), *arguments)
+    _, records = run_passes(captured.graph, pipeline(reference=reference))
+    last = records[-1]
+    assert last.after is not last.before
+    assert last.cost_after == last.cost_before
+
+
+def test_explain_lists_what_has_a_name():
+    (x,) = values((X,))
+    text = xl.compile(lambda x: jax.nn.softmax(jax.nn.silu(x))).trace(x).explain()
+    assert "1 x jax.nn.softmax" in text
+    assert "1 x jax.nn.silu" in text
+
+
+def kept_exponential(x):
+    e = jnp.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True), e
+
+
+def logged_root(x, scale):
+    root = lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
+    return x * root * scale, jnp.sin(root)
+
+
+def unshifted(x):
+    return jnp.exp(x) / jnp.exp(x).sum(axis=-1, keepdims=True)
+
+
+def other_axis(x):
+    e = jnp.exp(x - x.max(axis=0, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def shifted_by_mean(x):
+    e = jnp.exp(x - x.mean(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+NEARLY = {
+    "returned": (kept_exponential, 1, "not named: exp(x - reduce_max(x)) is also returned"),
+    "read": (logged_root, 2, "rms_norm: not named: rsqrt("),
+    "unshifted": (unshifted, 1, "softmax: not named: the maximum is not subtracted first"),
+    "other axis": (
+        other_axis,
+        1,
+        "softmax: not named: its maximum is taken along axis 0, its sum along axis 1",
+    ),
+    "mean": (shifted_by_mean, 1, "softmax: not named: what is subtracted first is not the maximum"),
+    "derivative": (
+        lambda x: jax.value_and_grad(lambda x: jnp.sin(jax.nn.silu(x)).sum())(x),
+        1,
+        "silu: not named: logistic(x) is also read by its derivative",
+    ),
+}
+
+
+@pytest.mark.parametrize("label", NEARLY)
+def test_near_misses_say_why(label: str):
+    function, count, reason = NEARLY[label]
+    arguments = values((X, (WIDTH,))[:count])
+    (found,) = misses(function, *arguments)
+    assert reason in found
+    assert "jax.nn" not in source_of(function, *arguments)
+
+
+def wrong_stop(x):
+    m = x.max(axis=-1, keepdims=True)
+    return m + jnp.log(jnp.exp(x - lax.stop_gradient(m)).sum(axis=-1, keepdims=True))
+
+
+def sum_of_another(x):
+    e = jnp.exp(x - x.max())
+    return e / jnp.exp(2 * x - x.max()).sum(axis=-1, keepdims=True)
+
+
+def logarithm_of_another(x):
+    return (x - x.max()) - jnp.log(jnp.exp(x).sum(axis=-1, keepdims=True))
+
+
+def divided_by_root(x, spread):
+    return x * lax.rsqrt(spread + 1e-6)
+
+
+LOOKALIKES = {
+    "sum over another axis": other_axis,
+    "no maximum": unshifted,
+    "constant denominator": lambda x: jnp.exp(x - x.max(-1, keepdims=True)) / 3.0,
+    "sum of another": sum_of_another,
+    "logarithm of another sum": logarithm_of_another,
+    "maximum held in one place only": wrong_stop,
+    "maximum of another axis": lambda x: jnp.log(jnp.exp(x - x.max(0)).sum(0)) + x.max(0).sum(),
+    "gelu of another number": lambda x: 0.5 * x * (1 + jnp.tanh(0.8 * (x + 0.044715 * x**3))),
+    "gelu of another power": lambda x: 0.5 * x * (1 + jnp.tanh(0.7978846 * (x + 0.044715 * x**5))),
+    "gelu less one": lambda x: 0.5 * x * (1 - jnp.tanh(0.7978846 * (x + 0.044715 * x**3))),
+    "erf without a half": lambda x: x * (1 + lax.erf(x / np.sqrt(2.0).item())),
+    "gate of another": lambda x: x * jax.nn.sigmoid(jnp.roll(x, 1)),
+    "gate of the negative": lambda x: x * jax.nn.sigmoid(-x),
+    "softplus of another base": lambda x: jnp.log(2 + jnp.exp(x)),
+    "logaddexp with one": lambda x: jnp.logaddexp(x, 1.0),
+    "relu by maximum": lambda x: jnp.maximum(x, 0),
+    "relu by where": lambda x: jnp.where(x > 0, x, 0.0),
+    "slope for the positive": lambda x: jnp.where(x >= 0, 0.1 * x, x),
+    "slope of another": lambda x: jnp.where(x >= 0, x, 0.1 * jnp.roll(x, 1)),
+    "elu of the wrong side": lambda x: jnp.where(x < 0, x, jnp.expm1(x)),
+    "epsilon outside of the root": lambda x: (
+        (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + 1e-5)
+    ),
+    "mean of another axis": lambda x: (x - x.mean(0)) * lax.rsqrt(x.var(-1, keepdims=True) + 1e-5),
+    "unbiased variance": lambda x: (
+        (x - x.mean(-1, keepdims=True)) * lax.rsqrt(x.var(-1, keepdims=True, ddof=1) + 1e-5)
+    ),
+    "root of another mean": lambda x: divided_by_root(x, (x + 1).var(-1, keepdims=True)),
+    "sum, no mean": lambda x: divided_by_root(x, jnp.square(x).sum(-1, keepdims=True)),
+}
+
+
+@pytest.mark.parametrize("label", LOOKALIKES)
+def test_lookalikes_have_no_name(label: str):
+    (x,) = values((X,))
+    function = LOOKALIKES[label]
+    captured = capture(lambda x: x + jnp.sin(function(x)), x)
+    graph, records = run_passes(captured.graph, pipeline(reference=reference))
+    assert records[-1].name == "NameComposites"
+    assert not any(item.operation == "composite" for item in graph.nodes), source_of(function, x)
+
+
+def test_a_gate_as_large_as_its_array_is_no_scale():
+    arguments = values((X, X))
+    text = source_of(lambda x, gate: 1 + rms_norm(x, gate), *arguments)
+    assert "rms_norm(x)" in text
+
+
+def test_a_program_without_anchors_is_left_as_it_is():
+    graph: Graph = capture(lambda x: x @ x.T + 1, *values((X,))).graph
+    assert NameComposites(reference)(graph) is graph
+
+
+def test_stablehlo_is_as_small():
+    """What JAX's own functions add to it is taken away before XLA sees more than their names."""
+    (x,) = values((X,))
+    for label in SOME:
+        function = SPELLINGS[label].function
+        ours = xl.compile(function).lower(x).compile()
+        theirs = jax.jit(function).lower(x).compile()
+        assert ours.cost_analysis()["flops"] <= theirs.cost_analysis()["flops"]
