@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xlathe.compiler.ir import Graph, Node, nested
+from xlathe.compiler.ir.rewrite import rewrite, splice
 from xlathe.compiler.ops import lookup
 
 
@@ -50,6 +51,11 @@ def graph_cost(graph: Graph, _known: dict[Graph, Cost] | None = None) -> Cost:
     known = {} if _known is None else _known
     if graph in known:
         return known[graph]
+    found = known[graph] = _cost(_with_composites_opened(graph), known)
+    return found
+
+
+def _cost(graph: Graph, known: dict[Graph, Cost]) -> Cost:
     flops = moved = 0.0
     unknown = 0
     inner_peaks: dict[Node, float] = {}
@@ -59,8 +65,21 @@ def graph_cost(graph: Graph, _known: dict[Graph, Cost] | None = None) -> Cost:
         moved += cost.bytes
         unknown += cost.unknown_trips
         inner_peaks[item] = cost.peak_bytes
-    found = known[graph] = Cost(flops, moved, _peak(graph, inner_peaks), unknown)
-    return found
+    return Cost(flops, moved, _peak(graph, inner_peaks), unknown)
+
+
+def _with_composites_opened(graph: Graph) -> Graph:
+    """The graph with what has a name as it is computed: names cost nothing."""
+    if "composite" not in graph.operations:
+        return graph
+
+    def opened(item: Node) -> Node | None:
+        if item.operation != "composite":
+            return None
+        (result,), _ = splice(item["body"], item.inputs, None)
+        return result
+
+    return rewrite(graph, opened)
 
 
 def node_flops(item: Node) -> float:
@@ -82,10 +101,6 @@ def _node_cost(item: Node, known: dict[Graph, Cost]) -> Cost:
     if bodies:
         trips = item.attributes.get("length", 1)
         peak = max(body.peak_bytes for body in bodies)
-        if item.operation == "composite":
-            # It runs in its place: its operands and its result are there already.
-            beside = [item.type, *(source.type for source in item.inputs)]
-            peak -= sum(type_.nbytes for type_ in beside)
         unknown = sum(body.unknown_trips for body in bodies)
         if item.operation == "cond":
             dearest = max(bodies, key=lambda body: body.flops)

@@ -11,6 +11,8 @@ from xlathe.compiler.ir import Graph, Node, Origin, parameter
 from xlathe.compiler.ir.node import with_other_inputs
 from xlathe.compiler.ir.text import origin_comment
 
+_WIDENING = frozenset(["broadcast_in_dim", "reshape"])
+
 
 @dataclass(frozen=True)
 class Region:
@@ -31,7 +33,10 @@ class Region:
     @classmethod
     def between(cls, root: Node, leaves: Sequence[Node]) -> Region:
         """The region from the leaves up to a node."""
-        found: dict[Node, bool] = {}
+        found: dict[Node, None] = {}
+        # It costs nothing to have twice what is made of numbers, or a leaf with more axes.
+        numbers: set[Node] = set()
+        widened = set(leaves)
         ends = frozenset(leaves)
         stack = [root]
         while stack:
@@ -41,9 +46,12 @@ class Region:
                 stack.extend(missing)
                 continue
             stack.pop()
-            # What depends on no leaf is made of numbers: it costs nothing to have it twice.
-            found[item] = any(x in ends or found[x] for x in item.inputs)
-        inner = frozenset(item for item, depends in found.items() if depends and item is not root)
+            found[item] = None
+            if numbers.issuperset(item.inputs):
+                numbers.add(item)
+            elif item.operation in _WIDENING and widened.issuperset(item.inputs):
+                widened.add(item)
+        inner = frozenset(found) - numbers - widened - {root}
         return cls(root, tuple(leaves), tuple(found), inner)
 
     def escape(
