@@ -85,10 +85,8 @@ def _normalised(
     divided: bool,
 ) -> jax.Array:
     """The reference of all normalisations that are no function of `jax.nn`."""
-    shifted = x
-    if centred:
-        mean = x.mean(axis, keepdims=True)
-        shifted = x - mean
+    mean = x.mean(axis, keepdims=True)
+    shifted = x - mean if centred else x
     if fast:
         spread = jnp.square(x).mean(axis, keepdims=True) - jnp.square(mean)
     else:

@@ -13,6 +13,7 @@ from jax import lax
 
 import xlathe as xl
 
+jnn = jax.nn
 ROWS, WIDTH = 6, 8
 X, VECTOR, CUBE = (ROWS, WIDTH), (WIDTH,), (2, ROWS, WIDTH)
 
@@ -83,6 +84,16 @@ def gelu_erf(x):
     return x * 0.5 * (1.0 + lax.erf(x / math.sqrt(2.0)))
 
 
+def glu(x):
+    value, gate = jnp.split(x, 2, axis=-1)
+    return value * jnn.sigmoid(gate)
+
+
+def standardize_stably(x):
+    options: dict[str, Any] = {"epsilon": 1e-6, "algorithm": "stable"}
+    return jnn.standardize(x, **options)
+
+
 def layer_norm(x, scale, bias):
     mean = x.mean(axis=-1, keepdims=True)
     variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
@@ -138,7 +149,6 @@ def residual(function):
 
 
 NORM, RMS = (X, VECTOR, VECTOR), (X, VECTOR)
-jnn = jax.nn
 
 SPELLINGS = {
     "softmax jax": Spelling("jax.nn.softmax(x, axis=-1)", jnn.softmax),
@@ -182,9 +192,7 @@ SPELLINGS = {
     "SwiGLU": Spelling("jax.nn.silu(x) * ", lambda x, y: jnn.silu(x) * y, (X, X)),
     "GeGLU": Spelling("jax.nn.gelu(x) * ", lambda x, y: jnn.gelu(x) * y, (X, X)),
     "GLU": Spelling("jax.nn.glu(x, axis=-1)", jnn.glu),
-    "GLU by hand": Spelling(
-        "jax.nn.glu(x, axis=-1)", lambda x: (lambda a, b: a * jnn.sigmoid(b))(*jnp.split(x, 2, -1))
-    ),
+    "GLU by hand": Spelling("jax.nn.glu(x, axis=-1)", glu),
     "softplus jax": Spelling("jax.nn.softplus(x)", jnn.softplus),
     "softplus keras": Spelling("jax.nn.softplus(x)", xl.activations.softplus),
     "softplus by logaddexp": Spelling("jax.nn.softplus(x)", lambda x: jnp.logaddexp(x, 0.0)),
@@ -210,7 +218,7 @@ SPELLINGS = {
     "standardize jax": Spelling("jax.nn.standardize(x, axis=-1, epsilon=1e-05)", jnn.standardize),
     "standardize stable": Spelling(
         "jax.nn.standardize(x, axis=-1, epsilon=1e-06, algorithm='stable')",
-        lambda x: jnn.standardize(x, epsilon=1e-6, algorithm="stable"),
+        standardize_stably,
     ),
     "batch norm": Spelling(
         "jax.nn.standardize(x, axis=0, epsilon=1e-05, algorithm='stable')",

@@ -191,7 +191,14 @@ def test_inside_of_loops_branches_and_checkpoints():
 
     arguments = values((X, (WIDTH,)))
     text = source_of(program, *arguments)
-    for name in ("lax.scan(", "rms_norm(", "jax.nn.softmax(", "gelu(", "silu(", "jax.nn.log_softmax("):
+    for name in (
+        "lax.scan(",
+        "rms_norm(",
+        "jax.nn.softmax(",
+        "gelu(",
+        "silu(",
+        "jax.nn.log_softmax(",
+    ):
         assert name in text
     named, plain = with_and_without(program, *arguments)
     assert_same(jax.jit(named)(*arguments), jax.jit(plain)(*arguments))
@@ -336,11 +343,9 @@ def test_a_program_without_anchors_is_left_as_it_is():
     assert NameComposites(reference)(graph) is graph
 
 
-def test_stablehlo_is_as_small():
-    """What JAX's own functions add to it is taken away before XLA sees more than their names."""
+@pytest.mark.parametrize("label", SOME)
+def test_xla_is_given_no_more_than_by_jit(label: str):
+    function = SPELLINGS[label].function
     (x,) = values((X,))
-    for label in SOME:
-        function = SPELLINGS[label].function
-        ours = xl.compile(function).lower(x).compile()
-        theirs = jax.jit(function).lower(x).compile()
-        assert ours.cost_analysis()["flops"] <= theirs.cost_analysis()["flops"]
+    ours, theirs = (transform(function).lower(x).as_text() for transform in (xl.compile, jax.jit))
+    assert ours.count("stablehlo.") <= theirs.count("stablehlo.")
