@@ -191,15 +191,9 @@ def test_inside_of_loops_branches_and_checkpoints():
 
     arguments = values((X, (WIDTH,)))
     text = source_of(program, *arguments)
-    for name in (
-        "lax.scan(",
-        "rms_norm(",
-        "jax.nn.softmax(",
-        "gelu(",
-        "silu(",
-        "jax.nn.log_softmax(",
-    ):
+    for name in ("rms_norm(", "nn.softmax(", "nn.gelu(", "nn.silu(", "nn.log_softmax("):
         assert name in text
+    assert "lax.scan(" in text
     named, plain = with_and_without(program, *arguments)
     assert_same(jax.jit(named)(*arguments), jax.jit(plain)(*arguments))
 
