@@ -198,6 +198,23 @@ def test_inside_of_loops_branches_and_checkpoints():
     assert_same(jax.jit(named)(*arguments), jax.jit(plain)(*arguments))
 
 
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_one_hot(axis: int):
+    labels = jnp.asarray([3, 0, 4, 7, -1])
+    named, plain = with_and_without(lambda x: jax.nn.one_hot(x, 5, axis=axis) * 2.0, labels)
+    text = source_of(lambda x: jax.nn.one_hot(x, 5, axis=axis) * 2.0, labels)
+    assert f"jax.nn.one_hot(x, num_classes=5, dtype=jnp.float32, axis={axis})" in text
+    assert_same(named(labels), plain(labels))
+
+
+def test_softmax_with_a_rule_of_its_own_is_not_what_others_write():
+    (x,) = values((X,))
+    with jax.softmax_custom_jvp(True):
+        text = source_of(lambda x: 2.0 * by_hand(x), x)
+    assert "softmax" not in text
+    assert "jax.nn.softmax(x, axis=-1)" in source_of(lambda x: 2.0 * by_hand(x), x)
+
+
 def test_costs_stay():
     arguments = values((X, (WIDTH,), (WIDTH,)))
     captured = capture(lambda x, s, b: x + layer_norm(jax.nn.gelu(x), s, b), *arguments)
