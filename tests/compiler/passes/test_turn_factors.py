@@ -28,7 +28,7 @@ def loss(weights, x, y):
 
 
 def over_rows(x, y):
-    return jnp.sin(x).T @ y
+    return jnp.maximum(x, 0.5).T @ y
 
 
 def simplified(function, *arguments) -> Graph:
@@ -53,7 +53,7 @@ def in_a_loop(weights, x, y):
     ("function", "arguments", "count"),
     [
         (over_rows, (X, Y), 1),
-        (lambda x, y: jnp.tensordot(jnp.sin(x), y, ((0,), (0,))), (X, Y), 1),
+        (lambda x, y: jnp.tensordot(2 * x, y, ((0,), (0,))), (X, Y), 1),
         (jax.grad(loss), ((W, V), X, Y), 1),
         (lambda x, y, i: jax.lax.dynamic_slice_in_dim(x, i, 8).T @ y[:8], (X, Y, 3), 1),
         (in_a_loop, ((W, V), X, Y), 2),
@@ -106,6 +106,7 @@ def test_a_nan_reaches_what_it_reached():
     ("function", "arguments", "reason"),
     [
         (lambda x, y: x.T @ y, (X, Y), "the transpose of a parameter would be a copy"),
+        (lambda x, y: jnp.tanh(x).T @ y, (X, Y), "the transpose of a tanh would be a copy"),
         (over_rows, (jnp.ones((64, 16)), jnp.ones((64, 8))), "64 rows of 16 are too many"),
         (over_rows, (jnp.ones((32, 256)), Y), "32 rows of 256 are too many"),
         (over_rows, (X, Y[:, :2]), "with so few columns"),
@@ -121,7 +122,7 @@ def test_where_it_gains_nothing_the_product_stays(function, arguments, reason):
 
 
 def test_products_along_rows_stay():
-    graph = simplified(lambda x, w: jnp.sin(x) @ w, X, W)
+    graph = simplified(lambda x, w: 2 * x @ w, X, W)
     assert TurnFactors()(graph) is graph
 
 
