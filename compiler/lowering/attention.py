@@ -41,22 +41,39 @@ def {name}(kernel, plain):
     # What else is asked for is derived from the plain form, which computes the same.
     plain = jax.checkpoint(plain)
 
+    @jax.custom_batching.custom_vmap
+    def together(*arrays):
+        # cuDNN's kernels are mapped over all of their arrays, or over none.
+        return arrays
+
+    @together.def_vmap
+    def together_vmap(size, mapped, *arrays):
+        pairs = zip(arrays, mapped)
+        wide = [x if is_mapped else jnp.broadcast_to(x, (size, *x.shape)) for x, is_mapped in pairs]
+        return together(*wide), (True,) * len(wide)
+
     @jax.custom_jvp
     def attend(operands, masks):
-        return kernel(*operands, **masks)
+        return kernel(*together(*operands[:3]), *operands[3:], **masks)
 
     @attend.defjvp
     def attend_jvp(primals, tangents):
         operands, masks = primals
         held = lax.stop_gradient(operands)
-        result, pullback = jax.vjp(lambda *given: kernel(*given, *held[3:], **masks), *held[:3])
+        result, pullback = jax.vjp(
+            lambda *given: kernel(*given, *held[3:], **masks), *together(*held[:3])
+        )
 
         def pushed(changes):
             return jax.jvp(partial(plain, **masks), operands, changes)[1]
 
         def pulled(change):
-            beside = jax.vjp(partial(plain, *operands[:3], **masks), *operands[3:])[1]
-            return (*pullback(change), *beside(change))
+            beside = jax.vjp(partial(plain, *operands[:3], **masks), *operands[3:])[1](change)
+            if len(operands) > 3 or masks:
+                return (*pullback(change), *beside)
+            leaves, tree = jax.tree.flatten((pullback, change))
+            given, mapped = jax.tree.unflatten(tree, together(*leaves))
+            return given(mapped)
 
         value = linear(
             operands,

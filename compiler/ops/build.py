@@ -127,6 +127,11 @@ def filled(value: float, type_: Type) -> Node:
     return broadcast_in_dim(scalar, type_.shape, ()) if type_.shape else scalar
 
 
+def held(item: Node) -> Node:
+    """The same value, which XLA neither merges with others nor folds into what reads it."""
+    return node("optimization_barrier", (item,), item.type)
+
+
 def concatenated(parts: Sequence[Node], axis: int) -> Node:
     """Arrays side by side."""
     return parts[0] if len(parts) == 1 else make("concatenate", *parts, dimension=axis)

@@ -3,8 +3,8 @@
 XLA computes cheap arithmetic again wherever it is read, but a tanh once: where a product stands
 between two readers, as between forward and backward, the array is written to memory and read back.
 That takes longer than to compute it, and takes memory as long. What it is computed from, the result
-of a product, is kept in most cases anyway, and in low precision is half as large. (Chen et al. 2016,
-Training Deep Nets with Sublinear Memory Cost, for elementwise functions only.)
+of a product, is kept in most cases anyway, and in low precision is half as large. (Chen et al.,
+2016, Training Deep Nets with Sublinear Memory Cost; here of elementwise functions only.)
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xlathe.compiler.formula import formula
-from xlathe.compiler.ir import Graph, Node, node
+from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.ir.rewrite import substitute, users, with_inputs
+from xlathe.compiler.ops.build import held
 from xlathe.compiler.ops.elementwise import ELEMENTWISE
 from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
@@ -136,7 +137,7 @@ def _again(item: Node, order: _Order, most: int) -> dict[Node, dict[Node, Node]]
     others = [source for source in sources if not _is_kept(source, beside, order)]
     if 2 * sum(source.type.nbytes for source in others) > item.type.nbytes:
         return "what it is made of is not smaller, and is not kept in any case"
-    new = {source: node("optimization_barrier", (source,), source.type) for source in sources}
+    new = {source: held(source) for source in sources}
     found: dict[Node, dict[Node, Node]] = {}
     for made in order.beside(*sources):
         if made in new:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from xlathe.compiler.cost import node_flops
 from xlathe.compiler.formula import formula
-from xlathe.compiler.ir import Graph, Node, node
+from xlathe.compiler.ir import Graph, Node
 from xlathe.compiler.ir.rewrite import substitute, users
-from xlathe.compiler.ops.build import make
+from xlathe.compiler.ops.build import held, make
 from xlathe.compiler.passes.everywhere import nested_first
 from xlathe.compiler.rules import Miss, Rewrite, log_miss, log_rewrite
 from xlathe.compiler.targets import CPU, Target
@@ -65,8 +65,7 @@ class TurnFactors:
             if reason:
                 log_miss(Miss(RULE, reason, item))
                 continue
-            transposed = make("transpose", left, permutation=(1, 0))
-            turned = node("optimization_barrier", (transposed,), transposed.type, {})
+            turned = held(make("transpose", left, permutation=(1, 0)))
             attributes = {**item.attributes, "dimension_numbers": _ALONG_ROWS}
             new = make("dot_general", turned, right, **attributes)
             if new.type is result.type:

@@ -46,9 +46,15 @@ WAYS: dict[str, Callable[[Callable[..., Any], tuple[Any, ...]], Any]] = {
     "forward over reverse": lambda f, a: jax.jvp(gradients(f, a), a, changes(a)),
     "reverse over forward": lambda f, a: gradients(lambda *b: jax.jvp(f, b, changes(a))[1], a)(*a),
     "reverse over reverse": lambda f, a: gradients(lambda *b: squares(gradients(f, a)(*b)), a)(*a),
-    "by one, by another": lambda f, a: jax.grad(lambda *b: squares(jax.grad(f, 1)(*b)), 0)(*a),
+    "by one, by another": lambda f, a: jax.grad(lambda *b: squares(jax.grad(f, len(b) - 1)(*b)))(
+        *a
+    ),
     "hessian": lambda f, a: jax.hessian(along(f, a))(TWO),
     "third": lambda f, a: jax.jacfwd(jax.hessian(along(f, a)))(TWO),
+    "vmap over one": lambda f, a: jax.vmap(jax.value_and_grad(f), (0, *(None for _ in a[1:])))(
+        jnp.stack([a[0], -a[0]]), *a[1:]
+    ),
+    "vmap of pullbacks": lambda f, a: jax.vmap(jax.vjp(f, *a)[1])(TWO),
     "vmap of grad": lambda f, a: jax.vmap(jax.grad(along(f, a)))(STACKED),
     "vmap of hessian": lambda f, a: jax.vmap(jax.hessian(along(f, a)))(STACKED),
     "checkpoint": lambda f, a: gradients(jax.checkpoint(f), a)(*a),

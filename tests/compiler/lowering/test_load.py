@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import xlathe as xl
-from xlathe.compiler.lowering.load import MAX_LINES
+from xlathe.compiler.lowering.load import MAX_LINES, load
 
 
 def test_a_long_derivative_rule():
@@ -25,3 +25,14 @@ def test_many_arguments_and_one_statement():
     program = xl.compile(lambda arrays: arrays[0] + arrays[-1])
     assert len(program.trace(arrays).as_text("python").splitlines()) > MAX_LINES
     np.testing.assert_array_equal(program(arrays), arrays[0] + arrays[-1])
+
+
+def test_long_functions_that_the_module_itself_uses():
+    lines = "\n".join(f"    x{i} = {i}" for i in range(2 * MAX_LINES))
+    source = (
+        f"def given(function):\n{lines}\n    return function\n\n\n"
+        f"def double(x):\n{lines}\n    return 2 * x\n\n\n"
+        "doubled = given(\n    double,\n)\n\n\n"
+        f"def program(x):\n{lines}\n    return doubled(x)\n"
+    )
+    assert load(source, "<long>", "program", {})(3) == 6
