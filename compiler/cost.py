@@ -136,7 +136,7 @@ def _peak(graph: Graph, inner: dict[Node, float]) -> float:
     dying: dict[int, list[Node]] = {}
     for item, place in last.items():
         dying.setdefault(place, []).append(item)
-    live = float(sum(item.type.nbytes for item in graph.parameters))
+    live = float(sum(type_.nbytes for item in graph.parameters for type_ in item.types))
     peak = live
     for place, item in enumerate(graph.nodes):
         live += 0 if item.operation == "get" else sum(type_.nbytes for type_ in item.types)

@@ -452,7 +452,7 @@ class _Builder:
                 continue
             seen.add(below)
             parts = self.demands.parts[below]
-            flops = graph_cost(alone(below)).flops
+            flops = node_flops(below)
             before += flops
             after += parts.flops
             if below.operation in _NOUNS and flops >= dearest:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from xlathe.compiler.cost import graph_cost
+from xlathe.compiler.cost import graph_cost, node_flops
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin
 from xlathe.compiler.ir.rewrite import Replacement, rewrite
@@ -206,7 +206,7 @@ class _Placer:
             new, result, flops = found
             self.placed[new] = result
             self.made.add(new)
-            before = graph_cost(alone(item)).flops
+            before = node_flops(item)
             log_rewrite(
                 Rewrite(
                     _NAME,
@@ -237,7 +237,7 @@ class _Placer:
             if piece is not None:
                 made.append(piece)
         result = Placed(tuple(made))
-        costs = [graph_cost(alone(piece)).flops for piece, _ in made]
+        costs = [node_flops(piece) for piece, _ in made]
         before = node_seconds(item, self.target)
         after = sum(node_seconds(piece, self.target) for piece, _ in made)
         after += self.target.seconds(0, item.type.nbytes)

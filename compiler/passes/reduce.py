@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xlathe.compiler.cost import graph_cost
+from xlathe.compiler.cost import node_flops
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, Origin, node
 from xlathe.compiler.ir.rewrite import rewrite, users
 from xlathe.compiler.passes.everywhere import nested_first
-from xlathe.compiler.passes.narrow import alone
 from xlathe.compiler.rules import Miss, Rewrite, log_hit, log_miss, log_rewrite
 from xlathe.compiler.rules.reductions import FREE, REDUCTIONS, SHARED, is_exact
 
@@ -75,7 +74,7 @@ def _better(item: Node, shared: set[Node], origins: dict[Node, Origin]) -> Node:
         # An axis of one: nothing that a formula would show.
         log_hit("reduce an axis of one")
         return new
-    flops = [sum(graph_cost(alone(one)).flops for one in nodes) for nodes in (gone, come)]
+    flops = [sum(map(node_flops, nodes)) for nodes in (gone, come)]
     log_rewrite(
         Rewrite(
             "reduction of fewer elements",
@@ -145,4 +144,4 @@ def _work(nodes: list[Node]) -> float:
     """What a form costs: its arithmetic, and the copies that joining pieces makes."""
     joins = ("concatenate", "stack")
     copies = sum(2.0 * one.type.size for one in nodes if one.operation in joins)
-    return copies + sum(graph_cost(alone(one)).flops for one in nodes if one.operation not in joins)
+    return copies + sum(node_flops(one) for one in nodes if one.operation not in joins)
