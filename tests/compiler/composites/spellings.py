@@ -143,12 +143,61 @@ def eqx_norm(kind):
     return apply
 
 
+def rotate_half(x, cos, sin):
+    first, second = jnp.split(x, 2, axis=-1)
+    return x * cos + jnp.concatenate([-second, first], axis=-1) * sin
+
+
+def rotate_sliced_half(x, cos, sin):
+    half = x.shape[-1] // 2
+    rotated = jnp.concatenate((-x[..., half:], x[..., :half]), axis=-1)
+    return (x * cos) + (rotated * sin)
+
+
+def rotate_stacked_half(x, cos, sin):
+    first, second = jnp.split(x, 2, axis=-1)
+    return x * cos + jnp.stack((-second, first), axis=-2).reshape(x.shape) * sin
+
+
+def rotate_halves(x, cos, sin):
+    first, second = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
+
+
+def rotate_sliced_halves(x, cos, sin):
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
+    return jnp.concatenate([cos * first - sin * second, sin * first + cos * second], -1)
+
+
+def rotate_pairs(x, cos, sin):
+    even, odd = x[..., ::2], x[..., 1::2]
+    return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], -1).reshape(x.shape)
+
+
+def rotate_indexed_pairs(x, cos, sin):
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
+    even, odd = pairs[..., 0], pairs[..., 1]
+    return jnp.stack([even * cos - odd * sin, odd * cos + even * sin], -1).reshape(x.shape)
+
+
+def rotate_every_two(x, cos, sin):
+    rotated = jnp.stack((-x[..., 1::2], x[..., ::2]), axis=-1).reshape(x.shape)
+    return x * jnp.repeat(cos, 2, axis=-1) + rotated * jnp.repeat(sin, 2, axis=-1)
+
+
+def rotate_wide(x, cos, sin):
+    return rotate_half(x.astype(jnp.float32), cos, sin).astype(x.dtype)
+
+
 def residual(function):
     """The composite inside of something: not all that a function is."""
     return lambda x, *rest: x + 2.0 * function(x, *rest)
 
 
 NORM, RMS = (X, VECTOR, VECTOR), (X, VECTOR)
+HALF = (ROWS, WIDTH // 2)
+TURNED, TURNED_BY_PAIR = (CUBE, X, X), (CUBE, HALF, HALF)
 
 SPELLINGS = {
     "softmax jax": Spelling("jax.nn.softmax(x, axis=-1)", jnn.softmax),
@@ -235,6 +284,18 @@ SPELLINGS = {
     "rms norm T5": Spelling("rms_norm(x, ", residual(t5_norm), RMS),
     "rms norm flax": Spelling("rms_norm(x, ", residual(module(nn.RMSNorm())), RMS),
     "rms norm equinox": Spelling("rms_norm(x, ", residual(eqx_norm(eqx.nn.RMSNorm)), NORM),
+    "rotary Llama": Spelling("rotary_embedding(x, ", residual(rotate_half), TURNED),
+    "rotary sliced": Spelling("rotary_embedding(x, ", residual(rotate_sliced_half), TURNED),
+    "rotary stacked": Spelling("rotary_embedding(x, ", residual(rotate_stacked_half), TURNED),
+    "rotary halves": Spelling("rotary_embedding(x, ", residual(rotate_halves), TURNED_BY_PAIR),
+    "rotary sliced halves": Spelling(
+        "rotary_embedding(x, ", residual(rotate_sliced_halves), TURNED_BY_PAIR
+    ),
+    "rotary pairs": Spelling("rotary_embedding(x, ", residual(rotate_pairs), TURNED_BY_PAIR),
+    "rotary indexed pairs": Spelling(
+        "rotary_embedding(x, ", residual(rotate_indexed_pairs), TURNED_BY_PAIR
+    ),
+    "rotary GPT-J": Spelling("rotary_embedding(x, ", residual(rotate_every_two), TURNED_BY_PAIR),
 }
 
 

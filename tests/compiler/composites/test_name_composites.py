@@ -20,7 +20,18 @@ from xlathe.compiler.pipeline import pipeline, run_passes
 from xlathe.runtime.reference import reference
 from xlathe.tracer.capture import capture
 
-from .spellings import SPELLINGS, WIDTH, X, by_hand, layer_norm, rms_norm, values
+from .spellings import (
+    SPELLINGS,
+    WIDTH,
+    X,
+    by_hand,
+    layer_norm,
+    rms_norm,
+    rotate_half,
+    rotate_halves,
+    rotate_wide,
+    values,
+)
 
 Program = Callable[..., Any]
 SOME = ("softmax jax", "log_softmax jax", "logsumexp jax", "gelu jax", "gelu exact", "silu jax")
@@ -179,6 +190,36 @@ def test_layers_of_one_form_share_a_function():
     assert text.count("layer_norm(") == 3
 
 
+def test_queries_and_keys_share_a_rotation():
+    def scores(queries, keys, cos, sin):
+        return rotate_half(queries, cos, sin) @ rotate_half(keys, cos, sin).T
+
+    text = source_of(scores, *values((X, X, X, X)))
+    assert text.count("def rotary_embedding(x, cos, sin)") == 1
+    assert text.count("rotary_embedding(") == 3
+
+
+def test_a_rotation_has_a_name_in_a_training_step():
+    def loss(x, cos, sin):
+        return jnp.sin(rotate_half(x, cos, sin)).sum()
+
+    text = source_of(jax.value_and_grad(loss), *values((X, X, X)))
+    assert text.count("rotary_embedding(") == 2
+
+
+@pytest.mark.parametrize("rotate", [rotate_half, rotate_wide])
+def test_narrow_features_turned_by_wide_angles(rotate: Program):
+    (x,) = values((X,), jnp.bfloat16)
+    arguments = (x, *values((X, X)))
+
+    def program(x, cos, sin):
+        return 2.0 * rotate(x, cos, sin)
+
+    assert "rotary_embedding(" in source_of(program, *arguments)
+    named, plain = with_and_without(program, *arguments)
+    assert_same(jax.jit(named)(*arguments), jax.jit(plain)(*arguments))
+
+
 def test_inside_of_loops_branches_and_checkpoints():
     def program(x, scale):
         def body(carry, row):
@@ -255,7 +296,14 @@ def shifted_by_mean(x):
     return e / e.sum(axis=-1, keepdims=True)
 
 
+def kept_rotation(x):
+    first, second = jnp.split(x, 2, axis=-1)
+    rotated = jnp.concatenate([-second, first], axis=-1)
+    return x * jnp.cos(x[0]) + rotated * jnp.sin(x[0]), jnp.tanh(rotated)
+
+
 NEARLY = {
+    "rotated": (kept_rotation, 1, "rotary_embedding: not named: concatenate("),
     "returned": (kept_exponential, 1, "not named: exp(x - reduce_max(x)) is also returned"),
     "read": (logged_root, 2, "rms_norm: not named: rsqrt("),
     "unshifted": (unshifted, 1, "softmax: not named: the maximum is not subtracted first"),
@@ -300,7 +348,47 @@ def divided_by_root(x, spread):
     return x * lax.rsqrt(spread + 1e-6)
 
 
+ANGLES = np.arange(WIDTH, dtype=np.float32)
+
+
+def turned(join: Program) -> Program:
+    """Something like a rotary embedding: what is multiplied by the sine is up to the caller."""
+    return lambda x: x * jnp.cos(ANGLES) + join(*jnp.split(x, 2, axis=-1)) * jnp.sin(ANGLES)
+
+
+def turned_parts(join: Program) -> Program:
+    """Something like a rotary embedding of pairs, which the caller joins."""
+
+    def apply(x: jax.Array) -> jax.Array:
+        first, second = jnp.split(x, 2, axis=-1)
+        cos, sin = jnp.cos(ANGLES[:4]), jnp.sin(ANGLES[:4])
+        return join(first * cos - second * sin, second * cos + first * sin)
+
+    return apply
+
+
+def turned_back(x):
+    first, second = jnp.split(x, 2, axis=-1)
+    cos, sin = jnp.cos(ANGLES[:4]), jnp.sin(ANGLES[:4])
+    return jnp.concatenate([first * cos + second * sin, second * cos - first * sin], -1)
+
+
+def turned_by_two_angles(x):
+    first, second = jnp.split(x, 2, axis=-1)
+    cos, sin = jnp.cos(ANGLES[:4]), jnp.sin(ANGLES[:4])
+    return jnp.concatenate([first * cos - second * sin, second * sin + first * sin], -1)
+
+
 LOOKALIKES = {
+    "halves exchanged": turned(lambda a, b: jnp.concatenate([-a, b], -1)),
+    "sign of the other half": turned(lambda a, b: jnp.concatenate([b, -a], -1)),
+    "no sign": turned(lambda a, b: jnp.concatenate([b, a], -1)),
+    "halves put back as pairs": turned(lambda a, b: jnp.stack([-b, a], -1).reshape(X)),
+    "halves joined as pairs": turned_parts(lambda a, b: jnp.stack([a, b], -1).reshape(X)),
+    "halves joined the wrong way": turned_parts(lambda a, b: jnp.concatenate([b, a], -1)),
+    "turned the other way": turned_back,
+    "turned by two angles": turned_by_two_angles,
+    "turned by one angle": lambda x: rotate_halves(x, 0.6, 0.8),
     "sum over another axis": other_axis,
     "no maximum": unshifted,
     "constant denominator": lambda x: jnp.exp(x - x.max(-1, keepdims=True)) / 3.0,
