@@ -9,12 +9,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import lax
 
 import xlathe as xl
 
 jnn = jax.nn
-ROWS, WIDTH = 6, 8
+ROWS, WIDTH, GROUPS = 6, 8, 2
 X, VECTOR, CUBE = (ROWS, WIDTH), (WIDTH,), (2, ROWS, WIDTH)
 
 
@@ -143,6 +144,46 @@ def eqx_norm(kind):
     return apply
 
 
+def group_norm(x, scale, bias):
+    grouped = x.reshape(*x.shape[:-1], GROUPS, -1)
+    axes = (*range(1, x.ndim - 1), x.ndim)
+    shifted = grouped - grouped.mean(axes, keepdims=True)
+    shifted = shifted * lax.rsqrt(grouped.var(axes, keepdims=True) + 1e-5)
+    return shifted.reshape(x.shape) * scale + bias
+
+
+def group_norm_of_rows(x, scale, bias):
+    rows = x.reshape(x.shape[0], GROUPS, -1)
+    mean, spread = jnp.mean(rows, -1, keepdims=True), jnp.var(rows, -1, keepdims=True)
+    rows = (rows - mean) / jnp.sqrt(spread + 1e-5)
+    return rows.reshape(x.shape) * scale[None, :, None] + bias[None, :, None]
+
+
+def group_norm_bare(x):
+    grouped = x.reshape(*x.shape[:-1], GROUPS, -1)
+    return jnn.standardize(grouped, axis=(1, 3)).reshape(x.shape)
+
+
+def nnx_group_norm(x, scale, bias):
+    made = nnx.GroupNorm(WIDTH, GROUPS, rngs=nnx.Rngs(0))
+    graph, parameters, *rest = nnx.split(made, nnx.Param, ...)
+    weights = {"scale": nnx.Param(scale), "bias": nnx.Param(bias)}
+    return nnx.merge(graph, nnx.State({**parameters, **weights}), *rest)(x)
+
+
+def eqx_group_norm(x, scale, bias):
+    made = eqx.nn.GroupNorm(GROUPS, ROWS)
+    norm = eqx.tree_at(lambda m: (m.weight, m.bias), made, (scale, bias))
+    return jax.vmap(norm)(x)
+
+
+def layer_group_norm(x, scale, bias):
+    layer = xl.layers.GroupNormalization(groups=GROUPS)
+    layer.build(x.shape)
+    result, _ = layer.stateless_call([scale, bias], [], x)
+    return result
+
+
 def rotate_half(x, cos, sin):
     first, second = jnp.split(x, 2, axis=-1)
     return x * cos + jnp.concatenate([-second, first], axis=-1) * sin
@@ -196,6 +237,7 @@ def residual(function):
 
 
 NORM, RMS = (X, VECTOR, VECTOR), (X, VECTOR)
+CHANNELS, CHANNELS_FIRST = (CUBE, VECTOR, VECTOR), (CUBE, (ROWS,), (ROWS,))
 HALF = (ROWS, WIDTH // 2)
 TURNED, TURNED_BY_PAIR = (CUBE, X, X), (CUBE, HALF, HALF)
 
@@ -284,6 +326,24 @@ SPELLINGS = {
     "rms norm T5": Spelling("rms_norm(x, ", residual(t5_norm), RMS),
     "rms norm flax": Spelling("rms_norm(x, ", residual(module(nn.RMSNorm())), RMS),
     "rms norm equinox": Spelling("rms_norm(x, ", residual(eqx_norm(eqx.nn.RMSNorm)), NORM),
+    "group norm": Spelling("group_norm(x, ", residual(group_norm), CHANNELS),
+    "group norm of rows": Spelling("group_norm(x, ", residual(group_norm), NORM),
+    "group norm channels first": Spelling(
+        "group_norm(x, ", residual(group_norm_of_rows), CHANNELS_FIRST
+    ),
+    "group norm bare": Spelling("group_norm(x)", residual(group_norm_bare), (CUBE,)),
+    "group norm flax": Spelling("group_norm(x, ", residual(module(nn.GroupNorm(GROUPS))), CHANNELS),
+    "group norm flax, stable": Spelling(
+        "group_norm(x, ",
+        residual(module(nn.GroupNorm(GROUPS, use_fast_variance=False))),
+        CHANNELS,
+    ),
+    "group norm flax, scale only": Spelling(
+        "group_norm(x, ", residual(module(nn.GroupNorm(GROUPS, use_bias=False))), CHANNELS[:2]
+    ),
+    "group norm nnx": Spelling("group_norm(x, ", residual(nnx_group_norm), CHANNELS),
+    "group norm equinox": Spelling("group_norm(x, ", residual(eqx_group_norm), CHANNELS_FIRST),
+    "group norm keras": Spelling("group_norm(x, ", residual(layer_group_norm), CHANNELS),
     "rotary Llama": Spelling("rotary_embedding(x, ", residual(rotate_half), TURNED),
     "rotary sliced": Spelling("rotary_embedding(x, ", residual(rotate_sliced_half), TURNED),
     "rotary stacked": Spelling("rotary_embedding(x, ", residual(rotate_stacked_half), TURNED),

@@ -25,6 +25,7 @@ from .spellings import (
     WIDTH,
     X,
     by_hand,
+    group_norm,
     layer_norm,
     rms_norm,
     rotate_half,
@@ -302,7 +303,15 @@ def kept_rotation(x):
     return x * jnp.cos(x[0]) + rotated * jnp.sin(x[0]), jnp.tanh(rotated)
 
 
+def kept_mean(x, scale):
+    y = x.reshape(6, 2, 4)
+    mean = y.mean(-1, keepdims=True)
+    y = (y - mean) * lax.rsqrt(y.var(-1, keepdims=True) + 1e-5)
+    return y.reshape(x.shape) * scale, jnp.sin(mean)
+
+
 NEARLY = {
+    "mean of groups": (kept_mean, 2, "group_norm: not named: "),
     "rotated": (kept_rotation, 1, "rotary_embedding: not named: concatenate("),
     "returned": (kept_exponential, 1, "not named: exp(x - reduce_max(x)) is also returned"),
     "read": (logged_root, 2, "rms_norm: not named: rsqrt("),
@@ -419,6 +428,44 @@ LOOKALIKES = {
     "root of another mean": lambda x: divided_by_root(x, (x + 1).var(-1, keepdims=True)),
     "sum, no mean": lambda x: divided_by_root(x, jnp.square(x).sum(-1, keepdims=True)),
 }
+
+
+def grouped(x, shape, axes):
+    return jax.nn.standardize(x.reshape(shape), axis=axes)
+
+
+def means_in_turn(x):
+    """Group norm as Flax writes it, but each group has the channels in turn."""
+    y = x.reshape(2, 6, 2, 4)
+    mean, spread = y.mean((1, 3)), jnp.square(y).mean((1, 3))
+    spread = jnp.maximum(0.0, spread - jnp.square(mean))
+    mean, spread = (jnp.tile(z, 4)[:, None] for z in (mean, spread))
+    return (x - mean) * lax.rsqrt(spread + 1e-6)
+
+
+UNGROUPED = {
+    "of each place": lambda x: grouped(x, (2, 6, 2, 4), -1).reshape(x.shape),
+    "of all examples": lambda x: grouped(x, (2, 6, 2, 4), (0, 1, 3)).reshape(x.shape),
+    "of channels in turn": lambda x: grouped(x, (2, 6, 4, 2), (1, 2)).reshape(x.shape),
+    "of all channels": lambda x: grouped(x, (2, 6, 2, 4), (1, 2, 3)).reshape(x.shape),
+    "of each channel": lambda x: grouped(x, (2, 6, 8, 1), (1, 3)).reshape(x.shape),
+    "of other rows": lambda x: grouped(x, (3, 4, 2, 4), (1, 3)).reshape(x.shape),
+    "of another shape": lambda x: grouped(x, (2, 6, 2, 4), (1, 3)).reshape(2, 8, 6),
+    "less no mean": lambda x: rms_norm(x.reshape(2, 2, 24), 1.0).reshape(x.shape),
+    "means in turn": means_in_turn,
+}
+
+
+@pytest.mark.parametrize("label", UNGROUPED)
+def test_other_means_are_no_group_norm(label: str):
+    (x,) = values(((2, *X),))
+    assert "group_norm" not in source_of(lambda x: 2.0 * UNGROUPED[label](x), x)
+
+
+def test_a_scale_along_another_axis_is_not_that_of_a_group_norm():
+    arguments = values(((2, *X), (6, 1)))
+    text = source_of(lambda x, s: 1 + s * group_norm(x, 1.0, 0.0), *arguments)
+    assert "group_norm(x)" in text
 
 
 @pytest.mark.parametrize("label", LOOKALIKES)
