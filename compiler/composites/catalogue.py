@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from xlathe.compiler.composites import activations, norms, rotary, softmax
+from xlathe.compiler.composites import activations, losses, norms, rotary, softmax
 from xlathe.compiler.composites.form import Form
 
 FORMS: tuple[Form, ...] = (
     *softmax.FORMS,
     *norms.FORMS,
     *rotary.FORMS,
+    *losses.FORMS,
     *activations.FORMS,
 )
 

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from jax import lax
 
@@ -231,6 +232,33 @@ def rotate_wide(x, cos, sin):
     return rotate_half(x.astype(jnp.float32), cos, sin).astype(x.dtype)
 
 
+def cross_entropy(x, labels):
+    return -jnp.take_along_axis(jnn.log_softmax(x), labels[..., None], axis=-1)[..., 0]
+
+
+def cross_entropy_squeezed(x, labels):
+    chosen = jnp.take_along_axis(log_softmax(x), jnp.expand_dims(labels, -1), axis=-1)
+    return -jnp.squeeze(chosen, -1)
+
+
+def cross_entropy_indexed(x, labels):
+    return -jnn.log_softmax(x)[jnp.arange(x.shape[0]), labels]
+
+
+def cross_entropy_of_sum(x, labels):
+    chosen = jnp.take_along_axis(x, labels[..., None], axis=-1).squeeze(-1)
+    return jnn.logsumexp(x, axis=-1) - chosen
+
+
+def cross_entropy_one_hot(x, labels):
+    return -jnp.sum(jnn.one_hot(labels, x.shape[-1]) * jnn.log_softmax(x), axis=-1)
+
+
+def by_number(function):
+    """Labels, some of them out of range, from numbers that may be differentiated by."""
+    return lambda x, y: 2.0 * function(x, y.astype(jnp.int32))
+
+
 def residual(function):
     """The composite inside of something: not all that a function is."""
     return lambda x, *rest: x + 2.0 * function(x, *rest)
@@ -238,6 +266,7 @@ def residual(function):
 
 NORM, RMS = (X, VECTOR, VECTOR), (X, VECTOR)
 CHANNELS, CHANNELS_FIRST = (CUBE, VECTOR, VECTOR), (CUBE, (ROWS,), (ROWS,))
+LABELLED = (X, (ROWS,))
 HALF = (ROWS, WIDTH // 2)
 TURNED, TURNED_BY_PAIR = (CUBE, X, X), (CUBE, HALF, HALF)
 
@@ -344,6 +373,30 @@ SPELLINGS = {
     "group norm nnx": Spelling("group_norm(x, ", residual(nnx_group_norm), CHANNELS),
     "group norm equinox": Spelling("group_norm(x, ", residual(eqx_group_norm), CHANNELS_FIRST),
     "group norm keras": Spelling("group_norm(x, ", residual(layer_group_norm), CHANNELS),
+    "cross entropy": Spelling("cross_entropy(x, ", by_number(cross_entropy), LABELLED),
+    "cross entropy of sequences": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy), (CUBE, CUBE[:2])
+    ),
+    "cross entropy squeezed": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy_squeezed), LABELLED
+    ),
+    "cross entropy indexed": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy_indexed), LABELLED
+    ),
+    "cross entropy of sum": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy_of_sum), LABELLED
+    ),
+    "cross entropy of one-hot": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy_one_hot), LABELLED
+    ),
+    "cross entropy optax": Spelling(
+        "cross_entropy(x, ",
+        by_number(optax.softmax_cross_entropy_with_integer_labels),
+        LABELLED,
+    ),
+    "cross entropy optax, distribution": Spelling(
+        "cross_entropy(x, ", lambda x, y: optax.softmax_cross_entropy(x, y).mean(), (X, X)
+    ),
     "rotary Llama": Spelling("rotary_embedding(x, ", residual(rotate_half), TURNED),
     "rotary sliced": Spelling("rotary_embedding(x, ", residual(rotate_sliced_half), TURNED),
     "rotary stacked": Spelling("rotary_embedding(x, ", residual(rotate_stacked_half), TURNED),

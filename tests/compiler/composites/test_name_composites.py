@@ -25,6 +25,7 @@ from .spellings import (
     WIDTH,
     X,
     by_hand,
+    cross_entropy,
     group_norm,
     layer_norm,
     rms_norm,
@@ -466,6 +467,62 @@ def test_a_scale_along_another_axis_is_not_that_of_a_group_norm():
     arguments = values(((2, *X), (6, 1)))
     text = source_of(lambda x, s: 1 + s * group_norm(x, 1.0, 0.0), *arguments)
     assert "group_norm(x)" in text
+
+
+NO_LOSSES = {
+    "along another axis": lambda x, y: -(y * jax.nn.log_softmax(x)).sum(0),
+    "softmax along another axis": lambda x, y: -(y * jax.nn.log_softmax(x, axis=0)).sum(-1),
+    "no sign": lambda x, y: (y * jax.nn.log_softmax(x)).sum(-1),
+    "no logarithm": lambda x, y: -(y * jax.nn.softmax(x)).sum(-1),
+    "sum of all": lambda x, y: -(y * jax.nn.log_softmax(x)).sum(),
+    "picked along another axis": lambda x, y: (
+        -jnp.take_along_axis(jax.nn.log_softmax(x), y[:1].astype(jnp.int32), axis=0)[0]
+    ),
+    "clipped labels": lambda x, y: (
+        -jnp.take_along_axis(
+            jax.nn.log_softmax(x), y[:, :1].astype(jnp.int32), axis=-1, mode="clip"
+        )[:, 0]
+    ),
+    "sum of others": lambda x, y: (
+        jax.nn.logsumexp(2 * x, axis=-1)
+        - jnp.take_along_axis(x, y[:, 0].astype(jnp.int32)[:, None], axis=-1)[:, 0]
+    ),
+    "difference turned round": lambda x, y: (
+        jnp.take_along_axis(x, y[:, 0].astype(jnp.int32)[:, None], axis=-1)[:, 0]
+        - jax.nn.logsumexp(x, axis=-1)
+    ),
+}
+
+
+@pytest.mark.parametrize("label", NO_LOSSES)
+def test_others_are_no_cross_entropy(label: str):
+    arguments = values((X, X))
+    assert "cross_entropy" not in source_of(lambda *xs: 2.0 * NO_LOSSES[label](*xs), *arguments)
+
+
+def test_logarithms_that_are_used_twice_keep_their_name():
+    def program(x, y):
+        logarithms = jax.nn.log_softmax(x)
+        return -(y * logarithms).sum(-1), jnp.sin(logarithms)
+
+    arguments = values((X, X))
+    (found,) = misses(program, *arguments)
+    assert "cross_entropy: not named: " in found
+    assert "is also read by sin" in found
+    text = source_of(program, *arguments)
+    assert "jax.nn.log_softmax(" in text
+    assert "cross_entropy" not in text
+
+
+def test_a_training_step_has_no_cross_entropy():
+    def loss(x, labels):
+        return jnp.sin(cross_entropy(x, labels)).mean()
+
+    (x,) = values((X,))
+    step = jax.value_and_grad(loss)
+    found = misses(step, x, jnp.arange(len(x)))
+    assert any("cross_entropy: not named: " in text and "derivative" in text for text in found)
+    assert "cross_entropy" not in source_of(step, x, jnp.arange(len(x)))
 
 
 @pytest.mark.parametrize("label", LOOKALIKES)
