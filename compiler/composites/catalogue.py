@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from xlathe.compiler.composites import activations, norms, softmax
+from xlathe.compiler.composites import activations, losses, norms, rotary, softmax
 from xlathe.compiler.composites.form import Form
 
-FORMS: tuple[Form, ...] = (*softmax.FORMS, *norms.FORMS, *activations.FORMS)
+FORMS: tuple[Form, ...] = (
+    *softmax.FORMS,
+    *norms.FORMS,
+    *rotary.FORMS,
+    *losses.FORMS,
+    *activations.FORMS,
+)
 
 FORMS_BY_ANCHOR: dict[str, list[Form]] = {}
 for _form in FORMS:

@@ -68,16 +68,17 @@ class _Matcher:
 
     def __init__(self, bound: dict[Node, Node]) -> None:
         self.bound = bound
+        self.ends = frozenset(bound.values())
         self.held: frozenset[bool] = frozenset()
         self.is_identical = True
 
     def matches(self, wanted: Node, item: Node, is_stopped: bool) -> bool:
         if wanted.operation != "parameter":
-            wanted, item = _widened_first(wanted), _widened_first(item)
+            wanted, item = self._widened_first(wanted), self._widened_first(item)
         if wanted.operation == "stop_gradient" and not is_stopped:
             return self._held_constant(wanted, item)
         if is_stopped:
-            wanted, item = _unstopped(wanted), _unstopped(item)
+            wanted, item = self._unstopped(wanted), self._unstopped(item)
         known = self.bound.get(wanted)
         if known is item:
             return True
@@ -126,35 +127,41 @@ class _Matcher:
         resolution = float(jnp.finfo(item.type.dtype).eps)
         return bool(np.isclose(computed, float(wanted.value), rtol=4 * resolution, atol=0))
 
+    def _widened_first(self, item: Node) -> Node:
+        """Axes of size one that are added to a result, added to what it is computed from instead.
+
+        How a leaf is computed doesn't matter, so that it stays.
+        """
+        is_widened = item.operation == "broadcast_in_dim" and item not in self.ends
+        if not is_widened or item.type.size != item.inputs[0].type.size:
+            return item
+        source = self._widened_first(item.inputs[0])
+        own = source.type.shape
+        if source in self.ends or source.operation not in ELEMENTWISE:
+            return item
+        if isinstance(source.type, tuple):
+            return item
+        if any(operand.type.shape not in ((), own) for operand in source.inputs):
+            return item
+        shape = item.type.shape
+        inputs = tuple(
+            node(item.operation, (x,), x.type.with_shape(shape), item.attributes)
+            if x.type.shape
+            else x
+            for x in source.inputs
+        )
+        return node(source.operation, inputs, source.type.with_shape(shape), source.attributes)
+
+    def _unstopped(self, item: Node) -> Node:
+        while item.operation == "stop_gradient":
+            item = self._widened_first(item.inputs[0])
+        return item
+
 
 def _orders(item: Node) -> Iterator[tuple[Node, ...]]:
     yield item.inputs
     if item.operation in _COMMUTATIVE and item.inputs[0] is not item.inputs[1]:
         yield item.inputs[::-1]
-
-
-def _widened_first(item: Node) -> Node:
-    """Axes of size one that are added to a result, added to what it is computed from instead."""
-    if item.operation != "broadcast_in_dim" or item.type.size != item.inputs[0].type.size:
-        return item
-    source = _widened_first(item.inputs[0])
-    own = source.type.shape
-    if source.operation not in ELEMENTWISE or isinstance(source.type, tuple):
-        return item
-    if any(operand.type.shape not in ((), own) for operand in source.inputs):
-        return item
-    shape = item.type.shape
-    inputs = tuple(
-        node(item.operation, (x,), x.type.with_shape(shape), item.attributes) if x.type.shape else x
-        for x in source.inputs
-    )
-    return node(source.operation, inputs, source.type.with_shape(shape), source.attributes)
-
-
-def _unstopped(item: Node) -> Node:
-    while item.operation == "stop_gradient":
-        item = _widened_first(item.inputs[0])
-    return item
 
 
 def _stops(item: Node) -> bool:

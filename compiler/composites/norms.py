@@ -1,8 +1,8 @@
-"""Normalisations: layer norm and RMS norm, with or without a scale and a bias."""
+"""Normalisations: layer, RMS and group norm, with or without a scale and a bias."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from xlathe.compiler.composites.form import (
     MOVES,
     Extension,
     Form,
+    Keywords,
     Readers,
     Reading,
     axis_of,
@@ -22,6 +23,8 @@ from xlathe.compiler.composites.form import (
 from xlathe.compiler.ir import Node
 
 Axis = int | tuple[int, ...]
+
+_CAST = frozenset(["convert_element_type"])
 
 
 class _Spread(NamedTuple):
@@ -174,9 +177,23 @@ def _with_scale(reading: Reading, leaves: tuple[Node, ...], readers: Readers) ->
     rank = x.type.rank
     axes = sorted(axis % rank for axis in (axes if isinstance(axes, tuple) else (axes,)))
     if axes[-1] != rank - 1 or axes != list(range(axes[0], rank)):
+        return _of_groups(reading, x, axes, readers)
+    found = _scaled(reading.root, x, scales, axes, readers)
+    if found is None:
         return None
+    root, known = found
+    if not known:
+        return _of_groups(reading, x, axes, readers)
+    name = "layer_norm" if dict(reading.keywords).get("centred", True) else "rms_norm"
+    return Extension(name, root, (x, *known), ("x", "scale", "bias")[: 1 + len(known)])
+
+
+def _scaled(
+    root: Node, x: Node, scales: Sequence[Node], axes: Sequence[int], readers: Readers
+) -> tuple[Node, list[Node]] | None:
+    """The last node after a scale and a bias, and these; None where a scale varies otherwise."""
+    rank = x.type.rank
     parameters = [_parameter(scale, axes, rank) for scale in scales]
-    root = reading.root
     for operation in ("mul", "add")[len(scales) :]:
         found = _next(root, readers, operation)
         parameter = None if found is None else _parameter(found[1], axes, rank)
@@ -185,10 +202,7 @@ def _with_scale(reading: Reading, leaves: tuple[Node, ...], readers: Readers) ->
         root = found[0]
         parameters.append(parameter)
     known = [parameter for parameter in parameters if parameter is not None]
-    if not known or len(known) < len(parameters):
-        return None
-    name = "layer_norm" if dict(reading.keywords).get("centred", True) else "rms_norm"
-    return Extension(name, root, (x, *known), ("x", "scale", "bias")[: 1 + len(known)])
+    return (root, known) if len(known) == len(parameters) else None
 
 
 def _next(item: Node, readers: Readers, operation: str) -> tuple[Node, Node] | None:
@@ -205,12 +219,142 @@ def _next(item: Node, readers: Readers, operation: str) -> tuple[Node, Node] | N
     return reader, right if left is item else left
 
 
-def _parameter(item: Node, axes: list[int], rank: int) -> Node | None:
+def _parameter(item: Node, axes: Sequence[int], rank: int) -> Node | None:
     """The array that holds a number for each place along the axes, and varies along no other."""
-    if item.type.rank != rank or any(item.type.shape[axis] != 1 for axis in range(axes[0])):
+    if item.type.rank != rank or not set(axes).issuperset(_varying(item)):
         return None
     source = through(item, frozenset(["broadcast_in_dim", "reshape"]))
     return None if source.is_constant or not source.type.shape else source
+
+
+def _varying(item: Node) -> list[int]:
+    """The axes along which an array may vary."""
+    if item.operation != "broadcast_in_dim":
+        return [axis for axis, size in enumerate(item.type.shape) if size != 1]
+    sizes = zip(item["broadcast_dimensions"], item.inputs[0].type.shape, strict=True)
+    return [axis for axis, size in sizes if size != 1]
+
+
+def _of_groups(
+    reading: Reading, grouped: Node, axes: Sequence[int], readers: Readers
+) -> Extension | None:
+    """The group norm that normalises what an array is reshaped to, and reshapes it back."""
+    channels = _channels(grouped, axes)
+    root = _reshaped(reading.root, readers)
+    is_centred = dict(reading.keywords).get("centred", True)
+    if channels is None or root is None or not is_centred or len(reading.leaves) > 1:
+        return None
+    x = through(grouped, _CAST).inputs[0]
+    return _group_norm(root, x, (), channels, readers) if root.type.shape == x.type.shape else None
+
+
+def _group_norm(
+    root: Node, x: Node, scales: Sequence[Node], channels: int, readers: Readers
+) -> Extension | None:
+    found = _scaled(root, x, scales, [channels], readers)
+    if found is None:
+        return None
+    root, known = found
+    return Extension("group_norm", root, (x, *known), ("x", "scale", "bias")[: 1 + len(known)])
+
+
+def _channels(grouped: Node, axes: Sequence[int]) -> int | None:
+    """The axis of the channels whose groups have one mean each, for each example, if they have."""
+    grouped = through(grouped, _CAST)
+    if grouped.operation != "reshape":
+        return None
+    shape, split = grouped.inputs[0].type.shape, grouped.type.shape
+    kept = [axis for axis in range(len(split)) if axis not in axes]
+    at = kept[-1] if kept else 0
+    if kept != sorted({0, at}) or at >= len(shape) or split[:at] != shape[:at]:
+        return None
+    return at if shape[at] > split[at] and shape[at] % split[at] == 0 else None
+
+
+def _reshaped(item: Node, readers: Readers) -> Node | None:
+    """The reshape that alone reads a node, past casts."""
+    found = set(readers.get(item, ()))
+    if len(found) != 1:
+        return None
+    (reader,) = found
+    if reader.operation == "convert_element_type":
+        return _reshaped(reader, readers)
+    return reader if reader.operation == "reshape" else None
+
+
+def _spread_back(
+    x: jax.Array,
+    scale: jax.Array | None = None,
+    *,
+    groups: int,
+    epsilon: float,
+    fast: bool,
+    reshaped: bool,
+) -> jax.Array:
+    """As Flax writes group norm: the means of groups are repeated for each channel."""
+    size = x.shape[-1] // groups
+    grouped = x.reshape(*x.shape[:-1], groups, size)
+    grouped = grouped.astype(jnp.promote_types(x.dtype, jnp.float32))
+    between = tuple(range(1, x.ndim - 1))
+    axes = (*between, x.ndim)
+    mean = grouped.mean(axes)
+    if fast:
+        spread = jnp.maximum(0, jnp.square(grouped).mean(axes) - jnp.square(mean))
+    else:
+        spread = jnp.square(grouped - jnp.expand_dims(mean, axes)).mean(axes)
+    mean, spread = (jnp.repeat(y, size, axis=-1) for y in (mean, spread))
+    if reshaped:
+        shape = (x.shape[0], *[1 for _ in between], x.shape[-1])
+        mean, spread = mean.reshape(shape), spread.reshape(shape)
+    else:
+        mean, spread = jnp.expand_dims(mean, between), jnp.expand_dims(spread, between)
+    factor = lax.rsqrt(spread + epsilon)
+    return (x - mean) * (factor if scale is None else factor * scale)
+
+
+def _by_flax(item: Node, readers: Readers) -> Iterator[Reading]:
+    """Read `(x - mean) * rsqrt(...)`."""
+    for keywords, x in _by_channel(item):
+        for root, other in _quotients(item, readers, is_divided=False):
+            if _is_less(other, x):
+                yield Reading(root, (x,), (x.type,), keywords)
+
+
+def _by_scaled_flax(item: Node, readers: Readers) -> Iterator[Reading]:
+    """Read `(x - mean) * (rsqrt(...) * scale)`."""
+    for keywords, x in _by_channel(item):
+        for scaled, scale in _quotients(item, readers, is_divided=False):
+            for root, other in _quotients(scaled, readers, is_divided=False):
+                if _is_less(other, x):
+                    yield Reading(root, (x, scale), (x.type, scale.type), keywords)
+
+
+def _is_less(item: Node, x: Node) -> bool:
+    """Whether a node is an array less something."""
+    return item.operation == "sub" and through(item.inputs[0], _CAST) is through(x, _CAST)
+
+
+def _by_channel(item: Node) -> Iterator[tuple[Keywords, Node]]:
+    """Read how the channels of an array may have been put in groups for a root."""
+    for spread in _spread(item):
+        grouped = through(spread.x, _CAST)
+        if grouped.operation != "reshape" or spread.is_fast != spread.is_clipped:
+            continue
+        x = grouped.inputs[0]
+        if 1 < grouped.type.rank == x.type.rank + 1:
+            for is_reshaped in (False, True):
+                keywords = (
+                    ("groups", grouped.type.shape[-2]),
+                    ("epsilon", spread.epsilon),
+                    ("fast", spread.is_fast),
+                    ("reshaped", is_reshaped),
+                )
+                yield keywords, x
+
+
+def _with_bias(reading: Reading, leaves: tuple[Node, ...], readers: Readers) -> Extension | None:
+    x, *scales = leaves
+    return _group_norm(reading.root, x, scales, x.type.rank - 1, readers)
 
 
 FORMS = (
@@ -230,5 +374,14 @@ FORMS = (
             ("sqrt", _by_root(is_centred, is_divided=True), ("x",)),
             ("rsqrt", _by_scaled_root(is_centred), ("x", "scale")),
         )
+    ),
+    Form("group_norm", _spread_back, "rsqrt", _by_flax, extend=_with_bias),
+    Form(
+        "group_norm",
+        _spread_back,
+        "rsqrt",
+        _by_scaled_flax,
+        operands=("x", "scale"),
+        extend=_with_bias,
     ),
 )

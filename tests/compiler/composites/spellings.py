@@ -9,12 +9,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from flax import nnx
 from jax import lax
 
 import xlathe as xl
 
 jnn = jax.nn
-ROWS, WIDTH = 6, 8
+ROWS, WIDTH, GROUPS = 6, 8, 2
 X, VECTOR, CUBE = (ROWS, WIDTH), (WIDTH,), (2, ROWS, WIDTH)
 
 
@@ -143,12 +145,130 @@ def eqx_norm(kind):
     return apply
 
 
+def group_norm(x, scale, bias):
+    grouped = x.reshape(*x.shape[:-1], GROUPS, -1)
+    axes = (*range(1, x.ndim - 1), x.ndim)
+    shifted = grouped - grouped.mean(axes, keepdims=True)
+    shifted = shifted * lax.rsqrt(grouped.var(axes, keepdims=True) + 1e-5)
+    return shifted.reshape(x.shape) * scale + bias
+
+
+def group_norm_of_rows(x, scale, bias):
+    rows = x.reshape(x.shape[0], GROUPS, -1)
+    mean, spread = jnp.mean(rows, -1, keepdims=True), jnp.var(rows, -1, keepdims=True)
+    rows = (rows - mean) / jnp.sqrt(spread + 1e-5)
+    return rows.reshape(x.shape) * scale[None, :, None] + bias[None, :, None]
+
+
+def group_norm_bare(x):
+    grouped = x.reshape(*x.shape[:-1], GROUPS, -1)
+    return jnn.standardize(grouped, axis=(1, 3)).reshape(x.shape)
+
+
+def nnx_group_norm(x, scale, bias):
+    made = nnx.GroupNorm(WIDTH, GROUPS, rngs=nnx.Rngs(0))
+    graph, parameters, *rest = nnx.split(made, nnx.Param, ...)
+    weights = {"scale": nnx.Param(scale), "bias": nnx.Param(bias)}
+    return nnx.merge(graph, nnx.State({**parameters, **weights}), *rest)(x)
+
+
+def eqx_group_norm(x, scale, bias):
+    made = eqx.nn.GroupNorm(GROUPS, ROWS)
+    norm = eqx.tree_at(lambda m: (m.weight, m.bias), made, (scale, bias))
+    return jax.vmap(norm)(x)
+
+
+def layer_group_norm(x, scale, bias):
+    layer = xl.layers.GroupNormalization(groups=GROUPS)
+    layer.build(x.shape)
+    result, _ = layer.stateless_call([scale, bias], [], x)
+    return result
+
+
+def rotate_half(x, cos, sin):
+    first, second = jnp.split(x, 2, axis=-1)
+    return x * cos + jnp.concatenate([-second, first], axis=-1) * sin
+
+
+def rotate_sliced_half(x, cos, sin):
+    half = x.shape[-1] // 2
+    rotated = jnp.concatenate((-x[..., half:], x[..., :half]), axis=-1)
+    return (x * cos) + (rotated * sin)
+
+
+def rotate_stacked_half(x, cos, sin):
+    first, second = jnp.split(x, 2, axis=-1)
+    return x * cos + jnp.stack((-second, first), axis=-2).reshape(x.shape) * sin
+
+
+def rotate_halves(x, cos, sin):
+    first, second = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
+
+
+def rotate_sliced_halves(x, cos, sin):
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
+    return jnp.concatenate([cos * first - sin * second, sin * first + cos * second], -1)
+
+
+def rotate_pairs(x, cos, sin):
+    even, odd = x[..., ::2], x[..., 1::2]
+    return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], -1).reshape(x.shape)
+
+
+def rotate_indexed_pairs(x, cos, sin):
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
+    even, odd = pairs[..., 0], pairs[..., 1]
+    return jnp.stack([even * cos - odd * sin, odd * cos + even * sin], -1).reshape(x.shape)
+
+
+def rotate_every_two(x, cos, sin):
+    rotated = jnp.stack((-x[..., 1::2], x[..., ::2]), axis=-1).reshape(x.shape)
+    return x * jnp.repeat(cos, 2, axis=-1) + rotated * jnp.repeat(sin, 2, axis=-1)
+
+
+def rotate_wide(x, cos, sin):
+    return rotate_half(x.astype(jnp.float32), cos, sin).astype(x.dtype)
+
+
+def cross_entropy(x, labels):
+    return -jnp.take_along_axis(jnn.log_softmax(x), labels[..., None], axis=-1)[..., 0]
+
+
+def cross_entropy_squeezed(x, labels):
+    chosen = jnp.take_along_axis(log_softmax(x), jnp.expand_dims(labels, -1), axis=-1)
+    return -jnp.squeeze(chosen, -1)
+
+
+def cross_entropy_indexed(x, labels):
+    return -jnn.log_softmax(x)[jnp.arange(x.shape[0]), labels]
+
+
+def cross_entropy_of_sum(x, labels):
+    chosen = jnp.take_along_axis(x, labels[..., None], axis=-1).squeeze(-1)
+    return jnn.logsumexp(x, axis=-1) - chosen
+
+
+def cross_entropy_one_hot(x, labels):
+    return -jnp.sum(jnn.one_hot(labels, x.shape[-1]) * jnn.log_softmax(x), axis=-1)
+
+
+def by_number(function):
+    """Labels, some of them out of range, from numbers that may be differentiated by."""
+    return lambda x, y: 2.0 * function(x, y.astype(jnp.int32))
+
+
 def residual(function):
     """The composite inside of something: not all that a function is."""
     return lambda x, *rest: x + 2.0 * function(x, *rest)
 
 
 NORM, RMS = (X, VECTOR, VECTOR), (X, VECTOR)
+CHANNELS, CHANNELS_FIRST = (CUBE, VECTOR, VECTOR), (CUBE, (ROWS,), (ROWS,))
+LABELLED = (X, (ROWS,))
+HALF = (ROWS, WIDTH // 2)
+TURNED, TURNED_BY_PAIR = (CUBE, X, X), (CUBE, HALF, HALF)
 
 SPELLINGS = {
     "softmax jax": Spelling("jax.nn.softmax(x, axis=-1)", jnn.softmax),
@@ -235,6 +355,60 @@ SPELLINGS = {
     "rms norm T5": Spelling("rms_norm(x, ", residual(t5_norm), RMS),
     "rms norm flax": Spelling("rms_norm(x, ", residual(module(nn.RMSNorm())), RMS),
     "rms norm equinox": Spelling("rms_norm(x, ", residual(eqx_norm(eqx.nn.RMSNorm)), NORM),
+    "group norm": Spelling("group_norm(x, ", residual(group_norm), CHANNELS),
+    "group norm of rows": Spelling("group_norm(x, ", residual(group_norm), NORM),
+    "group norm channels first": Spelling(
+        "group_norm(x, ", residual(group_norm_of_rows), CHANNELS_FIRST
+    ),
+    "group norm bare": Spelling("group_norm(x)", residual(group_norm_bare), (CUBE,)),
+    "group norm flax": Spelling("group_norm(x, ", residual(module(nn.GroupNorm(GROUPS))), CHANNELS),
+    "group norm flax, stable": Spelling(
+        "group_norm(x, ",
+        residual(module(nn.GroupNorm(GROUPS, use_fast_variance=False))),
+        CHANNELS,
+    ),
+    "group norm flax, scale only": Spelling(
+        "group_norm(x, ", residual(module(nn.GroupNorm(GROUPS, use_bias=False))), CHANNELS[:2]
+    ),
+    "group norm nnx": Spelling("group_norm(x, ", residual(nnx_group_norm), CHANNELS),
+    "group norm equinox": Spelling("group_norm(x, ", residual(eqx_group_norm), CHANNELS_FIRST),
+    "group norm keras": Spelling("group_norm(x, ", residual(layer_group_norm), CHANNELS),
+    "cross entropy": Spelling("cross_entropy(x, ", by_number(cross_entropy), LABELLED),
+    "cross entropy of sequences": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy), (CUBE, CUBE[:2])
+    ),
+    "cross entropy squeezed": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy_squeezed), LABELLED
+    ),
+    "cross entropy indexed": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy_indexed), LABELLED
+    ),
+    "cross entropy of sum": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy_of_sum), LABELLED
+    ),
+    "cross entropy of one-hot": Spelling(
+        "cross_entropy(x, ", by_number(cross_entropy_one_hot), LABELLED
+    ),
+    "cross entropy optax": Spelling(
+        "cross_entropy(x, ",
+        by_number(optax.softmax_cross_entropy_with_integer_labels),
+        LABELLED,
+    ),
+    "cross entropy optax, distribution": Spelling(
+        "cross_entropy(x, ", lambda x, y: optax.softmax_cross_entropy(x, y).mean(), (X, X)
+    ),
+    "rotary Llama": Spelling("rotary_embedding(x, ", residual(rotate_half), TURNED),
+    "rotary sliced": Spelling("rotary_embedding(x, ", residual(rotate_sliced_half), TURNED),
+    "rotary stacked": Spelling("rotary_embedding(x, ", residual(rotate_stacked_half), TURNED),
+    "rotary halves": Spelling("rotary_embedding(x, ", residual(rotate_halves), TURNED_BY_PAIR),
+    "rotary sliced halves": Spelling(
+        "rotary_embedding(x, ", residual(rotate_sliced_halves), TURNED_BY_PAIR
+    ),
+    "rotary pairs": Spelling("rotary_embedding(x, ", residual(rotate_pairs), TURNED_BY_PAIR),
+    "rotary indexed pairs": Spelling(
+        "rotary_embedding(x, ", residual(rotate_indexed_pairs), TURNED_BY_PAIR
+    ),
+    "rotary GPT-J": Spelling("rotary_embedding(x, ", residual(rotate_every_two), TURNED_BY_PAIR),
 }
 
 

@@ -20,7 +20,20 @@ from xlathe.compiler.pipeline import pipeline, run_passes
 from xlathe.runtime.reference import reference
 from xlathe.tracer.capture import capture
 
-from .spellings import SPELLINGS, WIDTH, X, by_hand, layer_norm, rms_norm, values
+from .spellings import (
+    SPELLINGS,
+    WIDTH,
+    X,
+    by_hand,
+    cross_entropy,
+    group_norm,
+    layer_norm,
+    rms_norm,
+    rotate_half,
+    rotate_halves,
+    rotate_wide,
+    values,
+)
 
 Program = Callable[..., Any]
 SOME = ("softmax jax", "log_softmax jax", "logsumexp jax", "gelu jax", "gelu exact", "silu jax")
@@ -179,6 +192,36 @@ def test_layers_of_one_form_share_a_function():
     assert text.count("layer_norm(") == 3
 
 
+def test_queries_and_keys_share_a_rotation():
+    def scores(queries, keys, cos, sin):
+        return rotate_half(queries, cos, sin) @ rotate_half(keys, cos, sin).T
+
+    text = source_of(scores, *values((X, X, X, X)))
+    assert text.count("def rotary_embedding(x, cos, sin)") == 1
+    assert text.count("rotary_embedding(") == 3
+
+
+def test_a_rotation_has_a_name_in_a_training_step():
+    def loss(x, cos, sin):
+        return jnp.sin(rotate_half(x, cos, sin)).sum()
+
+    text = source_of(jax.value_and_grad(loss), *values((X, X, X)))
+    assert text.count("rotary_embedding(") == 2
+
+
+@pytest.mark.parametrize("rotate", [rotate_half, rotate_wide])
+def test_narrow_features_turned_by_wide_angles(rotate: Program):
+    (x,) = values((X,), jnp.bfloat16)
+    arguments = (x, *values((X, X)))
+
+    def program(x, cos, sin):
+        return 2.0 * rotate(x, cos, sin)
+
+    assert "rotary_embedding(" in source_of(program, *arguments)
+    named, plain = with_and_without(program, *arguments)
+    assert_same(jax.jit(named)(*arguments), jax.jit(plain)(*arguments))
+
+
 def test_inside_of_loops_branches_and_checkpoints():
     def program(x, scale):
         def body(carry, row):
@@ -255,7 +298,22 @@ def shifted_by_mean(x):
     return e / e.sum(axis=-1, keepdims=True)
 
 
+def kept_rotation(x):
+    first, second = jnp.split(x, 2, axis=-1)
+    rotated = jnp.concatenate([-second, first], axis=-1)
+    return x * jnp.cos(x[0]) + rotated * jnp.sin(x[0]), jnp.tanh(rotated)
+
+
+def kept_mean(x, scale):
+    y = x.reshape(6, 2, 4)
+    mean = y.mean(-1, keepdims=True)
+    y = (y - mean) * lax.rsqrt(y.var(-1, keepdims=True) + 1e-5)
+    return y.reshape(x.shape) * scale, jnp.sin(mean)
+
+
 NEARLY = {
+    "mean of groups": (kept_mean, 2, "group_norm: not named: "),
+    "rotated": (kept_rotation, 1, "rotary_embedding: not named: concatenate("),
     "returned": (kept_exponential, 1, "not named: exp(x - reduce_max(x)) is also returned"),
     "read": (logged_root, 2, "rms_norm: not named: rsqrt("),
     "unshifted": (unshifted, 1, "softmax: not named: the maximum is not subtracted first"),
@@ -300,7 +358,47 @@ def divided_by_root(x, spread):
     return x * lax.rsqrt(spread + 1e-6)
 
 
+ANGLES = np.arange(WIDTH, dtype=np.float32)
+
+
+def turned(join: Program) -> Program:
+    """Something like a rotary embedding: what is multiplied by the sine is up to the caller."""
+    return lambda x: x * jnp.cos(ANGLES) + join(*jnp.split(x, 2, axis=-1)) * jnp.sin(ANGLES)
+
+
+def turned_parts(join: Program) -> Program:
+    """Something like a rotary embedding of pairs, which the caller joins."""
+
+    def apply(x: jax.Array) -> jax.Array:
+        first, second = jnp.split(x, 2, axis=-1)
+        cos, sin = jnp.cos(ANGLES[:4]), jnp.sin(ANGLES[:4])
+        return join(first * cos - second * sin, second * cos + first * sin)
+
+    return apply
+
+
+def turned_back(x):
+    first, second = jnp.split(x, 2, axis=-1)
+    cos, sin = jnp.cos(ANGLES[:4]), jnp.sin(ANGLES[:4])
+    return jnp.concatenate([first * cos + second * sin, second * cos - first * sin], -1)
+
+
+def turned_by_two_angles(x):
+    first, second = jnp.split(x, 2, axis=-1)
+    cos, sin = jnp.cos(ANGLES[:4]), jnp.sin(ANGLES[:4])
+    return jnp.concatenate([first * cos - second * sin, second * sin + first * sin], -1)
+
+
 LOOKALIKES = {
+    "halves exchanged": turned(lambda a, b: jnp.concatenate([-a, b], -1)),
+    "sign of the other half": turned(lambda a, b: jnp.concatenate([b, -a], -1)),
+    "no sign": turned(lambda a, b: jnp.concatenate([b, a], -1)),
+    "halves put back as pairs": turned(lambda a, b: jnp.stack([-b, a], -1).reshape(X)),
+    "halves joined as pairs": turned_parts(lambda a, b: jnp.stack([a, b], -1).reshape(X)),
+    "halves joined the wrong way": turned_parts(lambda a, b: jnp.concatenate([b, a], -1)),
+    "turned the other way": turned_back,
+    "turned by two angles": turned_by_two_angles,
+    "turned by one angle": lambda x: rotate_halves(x, 0.6, 0.8),
     "sum over another axis": other_axis,
     "no maximum": unshifted,
     "constant denominator": lambda x: jnp.exp(x - x.max(-1, keepdims=True)) / 3.0,
@@ -331,6 +429,100 @@ LOOKALIKES = {
     "root of another mean": lambda x: divided_by_root(x, (x + 1).var(-1, keepdims=True)),
     "sum, no mean": lambda x: divided_by_root(x, jnp.square(x).sum(-1, keepdims=True)),
 }
+
+
+def grouped(x, shape, axes):
+    return jax.nn.standardize(x.reshape(shape), axis=axes)
+
+
+def means_in_turn(x):
+    """Group norm as Flax writes it, but each group has the channels in turn."""
+    y = x.reshape(2, 6, 2, 4)
+    mean, spread = y.mean((1, 3)), jnp.square(y).mean((1, 3))
+    spread = jnp.maximum(0.0, spread - jnp.square(mean))
+    mean, spread = (jnp.tile(z, 4)[:, None] for z in (mean, spread))
+    return (x - mean) * lax.rsqrt(spread + 1e-6)
+
+
+UNGROUPED = {
+    "of each place": lambda x: grouped(x, (2, 6, 2, 4), -1).reshape(x.shape),
+    "of all examples": lambda x: grouped(x, (2, 6, 2, 4), (0, 1, 3)).reshape(x.shape),
+    "of channels in turn": lambda x: grouped(x, (2, 6, 4, 2), (1, 2)).reshape(x.shape),
+    "of all channels": lambda x: grouped(x, (2, 6, 2, 4), (1, 2, 3)).reshape(x.shape),
+    "of each channel": lambda x: grouped(x, (2, 6, 8, 1), (1, 3)).reshape(x.shape),
+    "of other rows": lambda x: grouped(x, (3, 4, 2, 4), (1, 3)).reshape(x.shape),
+    "of another shape": lambda x: grouped(x, (2, 6, 2, 4), (1, 3)).reshape(2, 8, 6),
+    "less no mean": lambda x: rms_norm(x.reshape(2, 2, 24), 1.0).reshape(x.shape),
+    "means in turn": means_in_turn,
+}
+
+
+@pytest.mark.parametrize("label", UNGROUPED)
+def test_other_means_are_no_group_norm(label: str):
+    (x,) = values(((2, *X),))
+    assert "group_norm" not in source_of(lambda x: 2.0 * UNGROUPED[label](x), x)
+
+
+def test_a_scale_along_another_axis_is_not_that_of_a_group_norm():
+    arguments = values(((2, *X), (6, 1)))
+    text = source_of(lambda x, s: 1 + s * group_norm(x, 1.0, 0.0), *arguments)
+    assert "group_norm(x)" in text
+
+
+NO_LOSSES = {
+    "along another axis": lambda x, y: -(y * jax.nn.log_softmax(x)).sum(0),
+    "softmax along another axis": lambda x, y: -(y * jax.nn.log_softmax(x, axis=0)).sum(-1),
+    "no sign": lambda x, y: (y * jax.nn.log_softmax(x)).sum(-1),
+    "no logarithm": lambda x, y: -(y * jax.nn.softmax(x)).sum(-1),
+    "sum of all": lambda x, y: -(y * jax.nn.log_softmax(x)).sum(),
+    "picked along another axis": lambda x, y: (
+        -jnp.take_along_axis(jax.nn.log_softmax(x), y[:1].astype(jnp.int32), axis=0)[0]
+    ),
+    "clipped labels": lambda x, y: (
+        -jnp.take_along_axis(
+            jax.nn.log_softmax(x), y[:, :1].astype(jnp.int32), axis=-1, mode="clip"
+        )[:, 0]
+    ),
+    "sum of others": lambda x, y: (
+        jax.nn.logsumexp(2 * x, axis=-1)
+        - jnp.take_along_axis(x, y[:, 0].astype(jnp.int32)[:, None], axis=-1)[:, 0]
+    ),
+    "difference turned round": lambda x, y: (
+        jnp.take_along_axis(x, y[:, 0].astype(jnp.int32)[:, None], axis=-1)[:, 0]
+        - jax.nn.logsumexp(x, axis=-1)
+    ),
+}
+
+
+@pytest.mark.parametrize("label", NO_LOSSES)
+def test_others_are_no_cross_entropy(label: str):
+    arguments = values((X, X))
+    assert "cross_entropy" not in source_of(lambda *xs: 2.0 * NO_LOSSES[label](*xs), *arguments)
+
+
+def test_logarithms_that_are_used_twice_keep_their_name():
+    def program(x, y):
+        logarithms = jax.nn.log_softmax(x)
+        return -(y * logarithms).sum(-1), jnp.sin(logarithms)
+
+    arguments = values((X, X))
+    (found,) = misses(program, *arguments)
+    assert "cross_entropy: not named: " in found
+    assert "is also read by sin" in found
+    text = source_of(program, *arguments)
+    assert "jax.nn.log_softmax(" in text
+    assert "cross_entropy" not in text
+
+
+def test_a_training_step_has_no_cross_entropy():
+    def loss(x, labels):
+        return jnp.sin(cross_entropy(x, labels)).mean()
+
+    (x,) = values((X,))
+    step = jax.value_and_grad(loss)
+    found = misses(step, x, jnp.arange(len(x)))
+    assert any("cross_entropy: not named: " in text and "derivative" in text for text in found)
+    assert "cross_entropy" not in source_of(step, x, jnp.arange(len(x)))
 
 
 @pytest.mark.parametrize("label", LOOKALIKES)
