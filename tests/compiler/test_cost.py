@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import lax
 
 from xlathe.compiler.cost import Cost, graph_cost
-from xlathe.compiler.ir import Graph, parse
+from xlathe.compiler.ir import Graph, get, make_type, parameter, parse
 from xlathe.compiler.passes.inline_calls import InlineCalls
 from xlathe.tracer.capture import capture
 
@@ -200,3 +201,8 @@ def f(x: f32[256]):
 )
 def test_text(found: Cost, text: str):
     assert str(found) == text
+
+
+def test_a_pair_that_a_graph_is_given_counts_as_both_its_arrays():
+    pair = parameter(0, (make_type((4,), np.dtype(np.float32)),) * 2)
+    assert graph_cost(Graph([pair], [get(pair, 1)])).peak_bytes == 32
