@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +136,8 @@ def test_other_devices_need_no_padding(target):
 
 def explained(function, *shapes, **options) -> str:
     values = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
-    return xl.compile(function, target="gpu", **options).trace(*values).explain()
+    compiled: Any = xl.compile(function, target="gpu", **options)
+    return compiled.trace(*values).explain()
 
 
 LOGITS = (16384, 768), (50257, 768)
