@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,8 @@ class Reader:
 
     def _dot_general(self, item: Node) -> Product | None:
         (left_axes, right_axes), (left_batch, right_batch) = item["dimension_numbers"]
+        if _sums_nothing(item, left_axes):
+            return None
         # Products of different precision do not mix; outer ones are written as multiplications.
         if left_axes:
             if self._precision not in ((), (item["precision"],)):
@@ -134,7 +136,9 @@ class Reader:
         output = tuple(inner.output[axis] for axis in item["permutation"])
         return Product(inner.scale, inner.factors, output, inner.sizes)
 
-    def _reduce_sum(self, item: Node) -> Product:
+    def _reduce_sum(self, item: Node) -> Product | None:
+        if _sums_nothing(item, item["axes"]):
+            return None
         inner = self.product(item.inputs[0])
         kept = [i for axis, i in enumerate(inner.output) if axis not in item["axes"]]
         return unify(Product(inner.scale, inner.factors, tuple(kept), inner.sizes), ())
@@ -195,6 +199,11 @@ def _spread(term: Product, shape: tuple[int, ...]) -> Product:
     if term.shape == shape:
         return term
     return broadcast(term, shape, range(len(term.output)))
+
+
+def _sums_nothing(item: Node, axes: Sequence[int]) -> bool:
+    """Whether an axis is summed over that is empty: a NaN beside the sum must not go into it."""
+    return any(item.inputs[0].type.shape[axis] == 0 for axis in axes)
 
 
 def is_linear(item: Node) -> bool:

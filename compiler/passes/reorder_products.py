@@ -15,6 +15,7 @@ from xlathe.compiler.algebra.kernels import Work, work
 from xlathe.compiler.algebra.read import DIAGONAL, is_linear, is_transparent
 from xlathe.compiler.algebra.search import Form, best_form
 from xlathe.compiler.algebra.twins import share_sums, share_twins
+from xlathe.compiler.cost import graph_cost
 from xlathe.compiler.formula import formula
 from xlathe.compiler.ir import Graph, Node, parameter
 from xlathe.compiler.ir.node import with_other_inputs
@@ -139,13 +140,30 @@ class _Reordering:
                     self.dissolve(root)
             if len(self.dissolved) == before:
                 break
+        every = {id(group): group for group in self.group_of.values()}.values()
+        groups = [group for group in every if group.nodes != group.roots]
+        if not groups:
+            return self.source
         replaced: dict[Node, Node] = {}
-        for group in {id(group): group for group in self.group_of.values()}.values():
-            if group.nodes != group.roots:
-                replaced.update(zip(group.roots, group.nodes, strict=True))
-                self.log(group)
+        for group in groups:
+            replaced.update(zip(group.roots, group.nodes, strict=True))
         # Groups are written one by one, each in the order of its own terms.
-        return share_sums(substitute(self.source, replaced)) if replaced else self.source
+        new = share_sums(substitute(self.source, replaced))
+        if self.costs_more(new):
+            return self.source
+        for group in groups:
+            self.log(group)
+        return new
+
+    def costs_more(self, new: Graph) -> bool:
+        """Whether forms that cost less each cost more together: of what they shared, less is."""
+        before, after = graph_cost(self.source), graph_cost(new)
+        if after.flops <= before.flops:
+            return False
+        seconds = self.options.target.seconds
+        kernels = len(self.source.nodes), len(new.nodes)
+        old = seconds(before.flops, before.bytes, kernels[0])
+        return seconds(after.flops, after.bytes, kernels[1]) >= old
 
     def top(self, item: Node) -> Node:
         """A root with the transposes and the like that only it goes through on its way out."""

@@ -161,6 +161,13 @@ def test_cost(seed: int, numerics: str) -> None:
     check_cost(applied(formula), operands(formula, np.float32, seed), numerics)
 
 
+@pytest.mark.parametrize("seed", [701, 1151, 1658])
+def test_cost_of_what_several_read(seed: int) -> None:
+    """Nor do forms that each cost less, but share less than the formula as written."""
+    formula = printed(seed + 7000)
+    check_cost(applied(formula), operands(formula, np.float32, seed), "relaxed")
+
+
 @pytest.mark.parametrize("seed", seeds(15, 300))
 def test_cost_of_gradient(seed: int) -> None:
     """Nor does that of a gradient."""
@@ -176,6 +183,15 @@ def test_finite(seed: int) -> None:
     arguments = operands(formula, jnp.dtype("float32"), seed)
     ours, jits = improved_and_plain(formula, arguments, "finite")
     check_errors(formula, arguments, ours, jits)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_a_nan_stays_beside_a_sum_of_nothing(poison: float) -> None:
+    """A product over an empty axis is zero, and what is not finite times zero is NaN."""
+    a = jnp.eye(2).at[1, 1].set(poison)
+    b, c = jnp.ones((2, 0)), jnp.ones(0)
+    f = lambda a, b, c: (a @ (2.0 * a)) @ (b @ c)  # noqa: E731
+    np.testing.assert_array_equal(xl.compile(f)(a, b, c), jax.jit(f)(a, b, c))
 
 
 def test_check_sees_an_error() -> None:
