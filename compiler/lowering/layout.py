@@ -67,7 +67,7 @@ def _last_group(text: str) -> int | None:
 
 
 def _split(text: str) -> list[str]:
-    """Split at the commas that are in no bracket and no string."""
+    """Split at the commas that are in no bracket, no string and between no lambda's parameters."""
     items, start, depth = [], 0, 0
     for place, character in _marks(text):
         if character in "([{":
@@ -81,13 +81,13 @@ def _split(text: str) -> list[str]:
     return [*items, last] if last else items
 
 
-_MARK_OR_STRING = re.compile(
-    r"[()\[\]{},]|'(?:[^'\\]|\\.)*'|" + r'"(?:[^"\\]|\\.)*"',
+_MARK_OR_OPAQUE = re.compile(
+    r"[()\[\]{},]|\blambda\b[^:]*:|'(?:[^'\\]|\\.)*'|" + r'"(?:[^"\\]|\\.)*"',
     re.DOTALL,
 )
 
 
 def _marks(text: str) -> list[tuple[int, str]]:
-    """The brackets and commas outside of strings, with their places."""
-    found = _MARK_OR_STRING.finditer(text)
+    """The brackets and commas outside of strings and lambdas' heads, with their places."""
+    found = _MARK_OR_OPAQUE.finditer(text)
     return [(match.start(), match[0]) for match in found if match.end() == match.start() + 1]

@@ -44,6 +44,30 @@ def test_the_gradient_of_weights_holds_no_transpose(function):
     assert TurnProducts()(after) is after
 
 
+def scaled(a, b):
+    product = a.T @ b
+    return 2.0 * product.T, (product * -0.5).T, (-product / 3.0).T
+
+
+def test_scaled_transposes_of_one_product_are_that_product_turned_and_scaled():
+    graph = simplified(scaled, X[0], W[:4, 0])
+    after = TurnProducts()(graph)
+    assert holds_transposes(graph)
+    assert "mul" in after.operations
+    assert not any(
+        item.operation == "transpose" and item.inputs[0].operation != "parameter"
+        for item in after.nodes
+    )
+    arguments = X[0], W[:4, 0]
+    got, wanted = xl.compile(scaled, target="cpu")(*arguments), jax.jit(scaled)(*arguments)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), got, wanted)
+
+
+def test_one_transpose_of_a_product_over_one_axis_is_left_to_xla():
+    graph = simplified(lambda a, b: (a.T @ b).T, X[0], W[:4, 0])
+    assert TurnProducts()(graph) is graph
+
+
 def test_values_stay():
     compiled = xl.compile(jax.value_and_grad(loss, argnums=(0, 1)), target="cpu")
     assert RULE in compiled.trace(W, X).explain()
