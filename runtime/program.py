@@ -84,6 +84,8 @@ def compile(function: Any = None, /, **options: Any) -> Any:
 
 
 def _compile(own: Options, for_jit: dict[str, Any], function: Callable[..., Any]) -> Any:
+    # What jit takes for no function, it refuses here, in its own words.
+    jax.jit(function, **for_jit)
     static = _StaticArguments(function, for_jit)
     optimizer = _Optimizer(function, own, static)
     compiled: Any = jax.jit(optimizer.wrapper(), **for_jit)
@@ -95,6 +97,7 @@ def _compile(own: Options, for_jit: dict[str, Any], function: Callable[..., Any]
         return Traced(stage, lambda: optimizer.record(arguments, keywords))
 
     compiled.trace = trace_program
+    compiled.__wrapped__ = function
     return compiled
 
 

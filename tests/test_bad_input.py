@@ -6,6 +6,7 @@ And a mistake of the compiler's own costs a warning, not the user's program.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import traceback
 from collections.abc import Callable
@@ -236,20 +237,22 @@ def test_bad_options(options: dict[str, Any]) -> None:
     assert _message(got) == _message(want)
 
 
+def _generator(x):
+    yield x
+
+
+@pytest.mark.parametrize(
+    "value", [3, "text", [1], _generator, functools.partial(_generator, 1)], ids=str
+)
+def test_what_is_not_a_function_is_refused_as_by_jit(value: Any) -> None:
+    want, got = _raised(jax.jit, value), _raised(xl.compile, value)
+    assert type(got) is type(want)
+    assert _message(got) == _message(want)
+
+
 @pytest.mark.parametrize("value", [3, "text", [1]], ids=str)
-def test_what_is_not_a_function(value: Any) -> None:
-    want = _raised(lambda: jax.jit(value)(_X))
-    for make in (xl.compile, xl.optimize):
-        assert type(_raised(lambda make=make: make(value)(_X))) is type(want)
-
-
-@pytest.mark.filterwarnings("ignore:Python iterable type:DeprecationWarning")
-def test_a_generator_is_refused_as_by_jit() -> None:
-    def generator(x):
-        yield x
-
-    want = _raised(lambda: jax.jit(generator)(_X))
-    assert type(_raised(lambda: xl.compile(generator)(_X))) is type(want)
+def test_what_is_not_a_function_is_not_optimized(value: Any) -> None:
+    assert type(_raised(lambda: xl.optimize(value)(_X))) is TypeError
 
 
 def test_a_mistake_leaves_nothing_behind() -> None:

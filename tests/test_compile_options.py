@@ -202,6 +202,7 @@ def test_decorators(make: Callable[..., Any]) -> None:
     ]:
         assert f.__name__ == name
         assert f.__wrapped__(1) == 1 + by
+        assert f.__wrapped__.__code__.co_filename == __file__
         assert inspect.signature(f) == inspect.signature(f.__wrapped__)
         assert f.__module__ == __name__
         np.testing.assert_allclose(f(_X), _X + by)

@@ -397,13 +397,8 @@ def _trace_jvp(
         kept = [d for d, type_ in zip(derivatives, results, strict=True) if _is_inexact(type_)]
         return [*values, *kept]
 
-    primals = _structs(types)
-    tangents = [
-        jax.ShapeDtypeStruct(type_.shape, type_.dtype)
-        for real, type_ in zip(inexact, types, strict=True)
-        if real
-    ]
-    return {"rule": jax.make_jaxpr(rule)(primals, tangents)}
+    tangents = _structs([type_ for type_ in types if _is_inexact(type_)])
+    return {"rule": jax.make_jaxpr(rule)(_structs(types), tangents)}
 
 
 def _trace_vjp(
@@ -436,11 +431,7 @@ def _trace_vjp(
         jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
         for aval in residual_types
     ]
-    cotangents = [
-        jax.ShapeDtypeStruct(type_.shape, type_.dtype)
-        for real, type_ in zip(real_results, results, strict=True)
-        if real
-    ]
+    cotangents = _structs([type_ for type_ in results if _is_inexact(type_)])
     backward_jaxpr = jax.make_jaxpr(backward)(residuals, cotangents)
     return {"forward": forward_jaxpr, "backward": backward_jaxpr}
 

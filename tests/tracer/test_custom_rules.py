@@ -91,6 +91,22 @@ def test_derivatives_of_derivatives():
     np.testing.assert_allclose(jax.jit(jax.grad(jax.grad(xl.compile(f))))(1.0), wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("make", [scaled_jvp, scaled_vjp])
+@pytest.mark.parametrize("x", [2.0, np.float32(2.0)], ids=["weak", "strong"])
+def test_derivatives_are_as_weakly_typed_as_those_of_jax(make, x):
+    def squared(x):
+        return make(7.0)(x) ** 2
+
+    one = jnp.float32(1.0)
+    for derive in (
+        jax.grad,
+        lambda f: lambda x: jax.vjp(f, x)[1](one),
+        lambda f: lambda x: jax.vjp(jax.grad(f), x)[1](one),
+    ):
+        got, want = derive(xl.compile(squared))(x), derive(jax.jit(squared))(x)
+        assert [a.aval for a in jax.tree.leaves(got)] == [a.aval for a in jax.tree.leaves(want)]
+
+
 def test_two_rules_for_one_body_are_not_mixed_up():
     first, second = scaled_jvp(7.0), scaled_jvp(11.0)
     agree(lambda x: first(x) + 2 * second(x), X)

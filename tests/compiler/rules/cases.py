@@ -406,6 +406,7 @@ FORM_CASES = [
     fires("second power", "f32[9]", lambda x: power(x, 2), lambda x: make("square", x)),
     fires("second power", "i32[9]", lambda x: power(x, 2), lambda x: make("square", x)),
     leaves("second power", "f32[9]", lambda x: power(x, 3)),
+    leaves("second power", "c64[9]", lambda x: power(x, 2)),
     fires("sum of cotangents", "f32[9]; f32[9]", cotangents, lambda x, y: two("add", x, y)),
     leaves("sum of cotangents", "f32[9]; f32[9]", lambda x, y: two("add", x, y)),
     fires(
