@@ -136,16 +136,20 @@ class Predictor:
         self.written: list[int] = []
         self.trainable = model.trainable_variables
         self.others = model.non_trainable_variables
+        for variable in self.trainable:
+            _ = variable.stored
         self.by_row = works_by_row(model, training=False) and not eager
         self._run = run if eager else compile_program(run, **options)
 
     def __call__(self, x: Any) -> Any:
         """Return the outputs for a batch, on the device."""
-        trainable = [variable.stored for variable in self.trainable]
+        # Each has its value: reading them by the property takes longer than all else here.
+        trainable = [variable._value for variable in self.trainable]
         outputs, after = self._run(trainable, [variable.stored for variable in self.others], x)
-        # Seeds, and what stateful layers carry: most models write none.
-        for index, value in zip(self.written, after, strict=True):
-            self.others[index].assign(value)
+        if after:
+            # Seeds, and what stateful layers carry: most models write none.
+            for index, value in zip(self.written, after, strict=True):
+                self.others[index].assign(value)
         return outputs
 
 
@@ -178,11 +182,14 @@ def predict(
     callbacks: Any,
 ) -> Any:
     """Predict; the arguments are those of `Trainer.predict`."""
-    check_counts(batch_size=batch_size, steps=steps)
+    if batch_size is not None or steps is not None:
+        check_counts(batch_size=batch_size, steps=steps)
     quiet = not verbose and callbacks is None and steps is None
-    if quiet and isinstance(x, np.ndarray) and 0 < len(x) == _round(len(x)) <= (batch_size or 32):
-        # A single batch of a usual size needs nothing of what follows.
-        return predict_batch(model, x)
+    if quiet and isinstance(x, np.ndarray) and x.ndim:
+        rows = len(x)
+        if 0 < rows <= (batch_size or 32) and not rows & (rows - 1):
+            # A single batch of a usual size needs nothing of what follows.
+            return predict_batch(model, x)
     data = make_data(x, batch_size=batch_size)
     predictor = predictor_of(model, data.first().x)
     known = data.steps if steps is None else steps

@@ -78,11 +78,8 @@ def test_arguments_that_nothing_is_computed_of_may_differ_from_call_to_call(comp
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "bool", "complex64"])
 def test_what_is_filled_with_numbers_is_not_compiled(compiled, dtype):
     def fill(x):
-        return {
-            "a": jnp.zeros_like(x),
-            "b": (jnp.full((2, 3), 1, dtype), None),
-            "c": jnp.zeros((), "int32"),
-        }
+        ones = (jnp.full((2, 3), 1, dtype), None)
+        return {"a": jnp.zeros_like(x), "b": ones, "c": jnp.zeros((), "int32")}
 
     found = once.run_once(fill, jnp.ones((4,), dtype))
     expected = jax.jit(fill)(jnp.ones((4,), dtype))
