@@ -22,10 +22,12 @@ from xlathe.runtime.training.data.sources import (
     pack,
 )
 from xlathe.runtime.training.dispatch import Program, States, pad_rows, uninterrupted
+from xlathe.runtime.training.inline import Inline
 from xlathe.runtime.training.preparation import build, prepare, works_by_row
 from xlathe.runtime.training.running import Runner
 
 _NO_SHUFFLE = np.random.default_rng(0)
+_OWN_OPTIONS = frozenset(["numerics", "precision", "target"])
 
 
 def test_program(model: Any) -> tuple[Program, States]:
@@ -140,6 +142,8 @@ class Predictor:
             _ = variable.stored
         self.by_row = works_by_row(model, training=False) and not eager
         self._run = run if eager else compile_program(run, **options)
+        self._inline = Inline(self._run)
+        self._inline.off = eager or not _OWN_OPTIONS.issuperset(options)
 
     def __call__(self, x: Any) -> Any:
         """Return the outputs for a batch, on the device."""
@@ -151,6 +155,20 @@ class Predictor:
             for index, value in zip(self.written, after, strict=True):
                 self.others[index].assign(value)
         return outputs
+
+    def at_once(self, x: Any) -> Any:
+        """Return the outputs for a batch that is waited for, as NumPy arrays."""
+        inline = self._inline
+        if not inline.off and type(x) is np.ndarray:
+            trainable = [variable._value for variable in self.trainable]
+            found = inline(trainable, [variable.stored for variable in self.others], x)
+            if found is not None:
+                outputs, after = found
+                if not after:
+                    return _as_numpy(outputs)
+                # What is drawn or carried is not its to keep: it is computed once more.
+                inline.off = True
+        return _as_numpy(self(x))
 
 
 def predictor_of(model: Any, x: Any) -> Predictor:
@@ -168,8 +186,7 @@ def predictor_of(model: Any, x: Any) -> Predictor:
 def predict_batch(model: Any, x: Any) -> Any:
     """Return the outputs for one batch as NumPy arrays."""
     x = as_arrays(x)
-    outputs = predictor_of(model, x)(x)
-    return np.array(outputs) if isinstance(outputs, jax.Array) else _as_numpy(outputs)
+    return predictor_of(model, x).at_once(x)
 
 
 def predict(
@@ -230,6 +247,8 @@ def _outputs_of(predictor: Predictor, data: Any, batch: Batch) -> Any:
 
 
 def _as_numpy(outputs: Any) -> Any:
+    if isinstance(outputs, jax.Array):
+        return np.array(outputs)
     return jax.tree.map(np.array, outputs)
 
 
