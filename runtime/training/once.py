@@ -78,16 +78,16 @@ def _filled(jaxpr: Any) -> list[np.ndarray] | None:
     }
     found: list[np.ndarray] = []
     for variable in jaxpr.outvars:
-        number = variable if _is_number(variable) else numbers.get(variable)
+        source: Any = variable if _is_number(variable) else numbers.get(variable)
         type_ = variable.aval
-        if not _is_number(number) or type_.weak_type:
+        if not _is_number(source) or type_.weak_type:
             return None
-        found.append(np.broadcast_to(np.asarray(number.val, type_.dtype), type_.shape))
+        found.append(np.broadcast_to(np.asarray(source.val, type_.dtype), type_.shape))
     return found if sum(array.nbytes for array in found) <= _MAX_FILLED_BYTES else None
 
 
 def _is_number(item: Any) -> bool:
-    return np.ndim(getattr(item, "val", None)) == 0 and hasattr(item, "val")
+    return hasattr(item, "val") and np.ndim(item.val) == 0
 
 
 def _compiled(lowered: Any) -> Any:

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from xlathe.runtime.training import staging
-from xlathe.runtime.training.data.sources import make_data
+from xlathe.runtime.training.data.sources import ArrayData, make_data
 
 ROWS = 40
 
 
 def pieces_of(x, y, order, steps=5):
     data = make_data(x, y, None, batch_size=8)
+    assert isinstance(data, ArrayData)
     return list(staging.Staging(data).pieces(order, steps))
 
 
