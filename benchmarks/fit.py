@@ -3,7 +3,7 @@
 Prints the ratio of the times of an epoch, of a prediction of one row, and of the first step, and
 exits with a message if one is above its limit. First steps are those of models that neither library
 has seen, of another size in each round, after a round that is not counted; and of a model that is
-built again. What bounds a prediction of one row is a call of `jax.jit`, which is printed beside it.
+built again. Beside a prediction of one row stands a call of `jax.jit`, which hands it to a thread.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class States:
             if written.get(id(variable)) is not values[place]
         ]
         if foreign:
-            copies = _copied([values[place] for values, place in foreign])
+            copies = jax.device_put([values[place] for values, place in foreign], may_alias=False)
             for (values, place), copy in zip(foreign, copies, strict=True):
                 values[place] = copy
         return state
@@ -80,11 +80,6 @@ class States:
             for variable, value in zip(group, values, strict=True):
                 variable._value = value
                 written[id(variable)] = value
-
-
-@jax.jit
-def _copied(values: list[Any]) -> list[Any]:
-    return [jnp.copy(value) for value in values]
 
 
 class Pace:

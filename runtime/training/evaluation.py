@@ -22,10 +22,12 @@ from xlathe.runtime.training.data.sources import (
     pack,
 )
 from xlathe.runtime.training.dispatch import Program, States, pad_rows, uninterrupted
+from xlathe.runtime.training.inline import Inline
 from xlathe.runtime.training.preparation import build, prepare, works_by_row
 from xlathe.runtime.training.running import Runner
 
 _NO_SHUFFLE = np.random.default_rng(0)
+_OWN_OPTIONS = frozenset(["numerics", "precision", "target"])
 
 
 def test_program(model: Any) -> tuple[Program, States]:
@@ -136,17 +138,37 @@ class Predictor:
         self.written: list[int] = []
         self.trainable = model.trainable_variables
         self.others = model.non_trainable_variables
+        for variable in self.trainable:
+            _ = variable.stored
         self.by_row = works_by_row(model, training=False) and not eager
         self._run = run if eager else compile_program(run, **options)
+        self._inline = Inline(self._run)
+        self._inline.off = eager or not _OWN_OPTIONS.issuperset(options)
 
     def __call__(self, x: Any) -> Any:
         """Return the outputs for a batch, on the device."""
-        trainable = [variable.stored for variable in self.trainable]
+        # Each has its value: reading them by the property takes longer than all else here.
+        trainable = [variable._value for variable in self.trainable]
         outputs, after = self._run(trainable, [variable.stored for variable in self.others], x)
-        # Seeds, and what stateful layers carry: most models write none.
-        for index, value in zip(self.written, after, strict=True):
-            self.others[index].assign(value)
+        if after:
+            # Seeds, and what stateful layers carry: most models write none.
+            for index, value in zip(self.written, after, strict=True):
+                self.others[index].assign(value)
         return outputs
+
+    def at_once(self, x: Any) -> Any:
+        """Return the outputs for a batch that is waited for, as NumPy arrays."""
+        inline = self._inline
+        if not inline.off and type(x) is np.ndarray:
+            trainable = [variable._value for variable in self.trainable]
+            found = inline(trainable, [variable.stored for variable in self.others], x)
+            if found is not None:
+                outputs, after = found
+                if not after:
+                    return _as_numpy(outputs)
+                # What is drawn or carried is not its to keep: it is computed once more.
+                inline.off = True
+        return _as_numpy(self(x))
 
 
 def predictor_of(model: Any, x: Any) -> Predictor:
@@ -164,8 +186,7 @@ def predictor_of(model: Any, x: Any) -> Predictor:
 def predict_batch(model: Any, x: Any) -> Any:
     """Return the outputs for one batch as NumPy arrays."""
     x = as_arrays(x)
-    outputs = predictor_of(model, x)(x)
-    return np.array(outputs) if isinstance(outputs, jax.Array) else _as_numpy(outputs)
+    return predictor_of(model, x).at_once(x)
 
 
 def predict(
@@ -178,11 +199,14 @@ def predict(
     callbacks: Any,
 ) -> Any:
     """Predict; the arguments are those of `Trainer.predict`."""
-    check_counts(batch_size=batch_size, steps=steps)
+    if batch_size is not None or steps is not None:
+        check_counts(batch_size=batch_size, steps=steps)
     quiet = not verbose and callbacks is None and steps is None
-    if quiet and isinstance(x, np.ndarray) and 0 < len(x) == _round(len(x)) <= (batch_size or 32):
-        # A single batch of a usual size needs nothing of what follows.
-        return predict_batch(model, x)
+    if quiet and isinstance(x, np.ndarray) and x.ndim:
+        rows = len(x)
+        if 0 < rows <= (batch_size or 32) and not rows & (rows - 1):
+            # A single batch of a usual size needs nothing of what follows.
+            return predict_batch(model, x)
     data = make_data(x, batch_size=batch_size)
     predictor = predictor_of(model, data.first().x)
     known = data.steps if steps is None else steps
@@ -223,6 +247,8 @@ def _outputs_of(predictor: Predictor, data: Any, batch: Batch) -> Any:
 
 
 def _as_numpy(outputs: Any) -> Any:
+    if isinstance(outputs, jax.Array):
+        return np.array(outputs)
     return jax.tree.map(np.array, outputs)
 
 

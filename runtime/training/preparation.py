@@ -33,11 +33,18 @@ def build(model: Any, batch: Batch) -> None:
 
 
 def _initialize(variables: list[Variable]) -> None:
-    """Compute initial values that nobody has read yet, in one program rather than one for each."""
+    """Compute initial values that nobody has read yet.
+
+    Those that are drawn take one program rather than one for each, most others none.
+    """
     unset = [variable for variable in variables if variable._value is None and _is_pure(variable)]
+    for drawn in (True, False):
+        _compute([v for v in unset if getattr(v.initializer, "takes_key", False) == drawn])
+
+
+def _compute(unset: list[Variable]) -> None:
     if not unset:
         return
-
     seeds = [_seed_of(variable) for variable in unset]
 
     def initial(seeds: list[Any]) -> list[Any]:

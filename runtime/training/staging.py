@@ -20,6 +20,7 @@ from xlathe.runtime.training.data.sources import ArrayData
 _RESIDENT_BYTES = {"cpu": 0}
 _RESIDENT_BYTES_ELSEWHERE = 1 << 31
 _PIECE_BYTES = 1 << 26
+_ALIGNMENT = 64
 
 
 class Piece(NamedTuple):
@@ -81,4 +82,18 @@ def _in_order(arrays: Any, places: Any) -> Any:
 
 
 def _on_host(arrays: Any, places: np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf: np.take(np.asarray(leaf), places, axis=0), arrays)
+    def take(leaf: Any) -> np.ndarray:
+        values = np.asarray(leaf)
+        rows = _aligned((len(places), *values.shape[1:]), values.dtype)
+        # With bounds to check, NumPy would fill an array of its own first.
+        return np.take(values, places, axis=0, out=rows, mode="clip")
+
+    return jax.tree.map(take, arrays)
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array that JAX on CPU takes as it is: it copies those that begin anywhere else."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(nbytes + _ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % _ALIGNMENT
+    return memory[first : first + nbytes].view(dtype).reshape(shape)

@@ -37,14 +37,14 @@ def stepped(units: int = 7, optimizer: str = "adam") -> list[np.ndarray]:
 
 def test_a_model_built_again_compiles_nothing_but_its_step(compiled):
     first = stepped()
-    assert len(compiled) == 2  # initial values, and the optimizer's state
+    assert len(compiled) == 1  # what is drawn; all else is filled with numbers
     second = stepped()
-    assert len(compiled) == 2
+    assert len(compiled) == 1
     assert not np.allclose(first[0], second[0])
     stepped(units=6)
-    assert len(compiled) == 4
+    assert len(compiled) == 2
     stepped(optimizer="sgd")
-    assert len(compiled) == 5
+    assert len(compiled) == 2
 
 
 @pytest.mark.parametrize("seed", [0, 5, 2**31 - 1, 2**31 + 5])
@@ -69,10 +69,43 @@ def test_equal_text_with_other_types_or_arguments_is_another_program(compiled):
 
 def test_arguments_that_nothing_is_computed_of_may_differ_from_call_to_call(compiled):
     for shape in ((2, 3), (4,), (2, 3)):
-        assert once.run_once(lambda x: jnp.ones(2), jnp.zeros(shape)).tolist() == [1, 1]
+        assert once.run_once(lambda x: jnp.arange(2), jnp.zeros(shape)).tolist() == [0, 1]
     assert len(compiled) == 2
     for units in (3, 4):
         stepped(units, "sgd")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "bool", "complex64"])
+def test_what_is_filled_with_numbers_is_not_compiled(compiled, dtype):
+    def fill(x):
+        ones = (jnp.full((2, 3), 1, dtype), None)
+        return {"a": jnp.zeros_like(x), "b": ones, "c": jnp.zeros((), "int32")}
+
+    found = once.run_once(fill, jnp.ones((4,), dtype))
+    expected = jax.jit(fill)(jnp.ones((4,), dtype))
+    assert not compiled
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert jax.typeof(one) == jax.typeof(other)
+        assert (one.sharding, one.committed) == (other.sharding, other.committed)
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_large_or_lies_elsewhere_is_filled_on_the_device(compiled, monkeypatch):
+    elsewhere = jax.device_put(np.ones(3, "float32"), jax.devices()[1])
+    assert once.run_once(jnp.zeros_like, elsewhere).tolist() == [0, 0, 0]
+    assert len(compiled) == 1
+    monkeypatch.setattr(once, "_MAX_FILLED_BYTES", 8)
+    assert once.run_once(lambda: jnp.zeros(2)).tolist() == [0, 0]
+    assert len(compiled) == 1
+    assert once.run_once(lambda: jnp.zeros(3)).tolist() == [0, 0, 0]
+    assert len(compiled) == 2
+
+
+def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch):
+    monkeypatch.setattr(once, "_QUICKEST", {**once._QUICK, "xla_cpu_no_such_option": True})
+    monkeypatch.setattr(once, "_programs", {})
+    assert once.run_once(lambda x: x * 3, jnp.ones(2)).tolist() == [3, 3]
 
 
 def test_programs_that_hold_arrays_are_not_kept(compiled):
