@@ -52,6 +52,8 @@ class Layer(Pure, Configurable):
         name: its name; from the class's unless given.
     """
 
+    is_function: ClassVar[bool] = False
+    """Whether it stands for a function of tensors, such as `x + y`, in a functional model."""
     # Attributes that reach layers which are not parts of this one.
     _untracked: ClassVar[frozenset[str]] = frozenset({"_arguments", "_inbound_nodes"})
 

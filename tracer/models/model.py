@@ -108,7 +108,12 @@ class Model(Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers that this model holds directly."""
+        """The layers that this model holds directly; functions of tensors aren't among them."""
+        return [layer for layer in self._sublayers() if not layer.is_function]
+
+    @property
+    def operations(self) -> list[Layer]:
+        """The layers that this model holds directly, and functions of tensors."""
         return self._sublayers()
 
     @property
