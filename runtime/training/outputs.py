@@ -17,6 +17,7 @@ from xlathe.runtime.training.metrics.metric import Metric
 from xlathe.runtime.training.names import check_keys
 from xlathe.tracer.layers.naming import snake_case
 from xlathe.tracer.layers.scope import get_mask, set_mask
+from xlathe.tracer.layers.variable import Variable
 
 Array = jax.Array
 _ACCURACY = ("accuracy", "acc")
@@ -245,8 +246,8 @@ def weights_of_outputs(weights: Any, y_pred: Any, names: Sequence[str] | None) -
     return flat * count if len(flat) == 1 else flat
 
 
-class OutputMetrics:
-    """The metrics of a model's outputs, some of them weighted.
+class OutputMetrics(Metric):
+    """The metrics of a model's outputs, some of them weighted, as one metric, as in Keras.
 
     Args:
         metrics: as given to `compile`.
@@ -255,6 +256,7 @@ class OutputMetrics:
     """
 
     def __init__(self, metrics: Any, weighted_metrics: Any, names: Sequence[str] | None) -> None:
+        super().__init__(name="compile_metrics")
         for what, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if given and not isinstance(given, list | tuple | dict):
                 raise ValueError(
@@ -310,11 +312,22 @@ class OutputMetrics:
         return [metric for _, _, metric, _ in self.entries]
 
     @property
-    def by_row(self) -> bool:
+    def variables(self) -> list[Variable]:
+        """The variables of all of them."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def reset_state(self) -> None:
+        for metric in self.metrics:
+            metric.reset_state()
+
+    @property
+    def by_row(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether samples of weight zero change nothing in any of the metrics."""
         return all(metric.by_row for metric in self.metrics)
 
-    def update(self, y_true: Any, y_pred: Any, sample_weight: Any, rows: Any = None) -> None:
+    def update_state(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, rows: Any = None
+    ) -> None:
         """Take a batch in; the arguments are those of `OutputLosses`."""
         self.build(y_true, y_pred)
         outputs = flatten(y_pred, self.names)
