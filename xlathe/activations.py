@@ -1,6 +1,7 @@
 """Activation functions, by Keras's names."""
 
 from xlathe.tracer.layers.activations import celu as celu
+from xlathe.tracer.layers.activations import deserialize as deserialize
 from xlathe.tracer.layers.activations import elu as elu
 from xlathe.tracer.layers.activations import exponential as exponential
 from xlathe.tracer.layers.activations import gelu as gelu

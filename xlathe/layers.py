@@ -114,6 +114,8 @@ from xlathe.tracer.layers.separable import SeparableConv1D as SeparableConv1D
 from xlathe.tracer.layers.separable import SeparableConv2D as SeparableConv2D
 from xlathe.tracer.layers.separable import SeparableConvolution1D as SeparableConvolution1D
 from xlathe.tracer.layers.separable import SeparableConvolution2D as SeparableConvolution2D
+from xlathe.tracer.layers.serialization import deserialize as deserialize
+from xlathe.tracer.layers.serialization import serialize as serialize
 from xlathe.tracer.layers.specs import InputSpec as InputSpec
 from xlathe.tracer.layers.transposed import Conv1DTranspose as Conv1DTranspose
 from xlathe.tracer.layers.transposed import Conv2DTranspose as Conv2DTranspose

@@ -1,5 +1,7 @@
 """Losses, by Keras's names."""
 
+from xlathe.runtime.training.compiling import deserialize as deserialize
+from xlathe.runtime.training.compiling import serialize as serialize
 from xlathe.runtime.training.losses.catalogue import CTC as CTC
 from xlathe.runtime.training.losses.catalogue import BinaryCrossentropy as BinaryCrossentropy
 from xlathe.runtime.training.losses.catalogue import (

@@ -1,5 +1,7 @@
 """Metrics, by Keras's names."""
 
+from xlathe.runtime.training.compiling import deserialize as deserialize
+from xlathe.runtime.training.compiling import serialize as serialize
 from xlathe.runtime.training.metrics.catalogue import AUC as AUC
 from xlathe.runtime.training.metrics.catalogue import Accuracy as Accuracy
 from xlathe.runtime.training.metrics.catalogue import BinaryAccuracy as BinaryAccuracy

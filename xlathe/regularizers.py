@@ -9,3 +9,7 @@ from xlathe.tracer.layers.regularizers import get as get
 from xlathe.tracer.layers.regularizers import l1 as l1
 from xlathe.tracer.layers.regularizers import l1_l2 as l1_l2
 from xlathe.tracer.layers.regularizers import l2 as l2
+from xlathe.tracer.layers.serialization import deserialize as deserialize
+from xlathe.tracer.layers.serialization import serialize as serialize
+
+orthogonal_regularizer = OrthogonalRegularizer

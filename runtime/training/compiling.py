@@ -73,6 +73,37 @@ def compile_arguments(
     }
 
 
+def serialize(value: Any) -> Any:
+    """Return an optimizer, loss, metric, schedule, layer or function as data that JSON can hold.
+
+    Args:
+        value: the object.
+
+    Raises:
+        TypeError: it has no name to be found by again.
+    """
+    return _write(value)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Return the object that `serialize` wrote.
+
+    Args:
+        config: the plain data.
+        custom_objects: classes and functions of your own, by name.
+
+    Raises:
+        ValueError: a class or function is not known.
+    """
+    trained = {**_KNOWN["metrics"], **OPTIMIZERS}
+    custom = {**serialization.get_custom_objects(), **(custom_objects or {})}
+    name = config.get("class_name") if isinstance(config, Mapping) else None
+    named = config.get("config") if name == "function" else name
+    if named in trained or (named in custom and hasattr(custom[named], "result")):
+        return _read(config, {**trained, **custom}, "object")
+    return serialization.deserialize(config, custom)
+
+
 def _write(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_write(item) for item in value]

@@ -46,6 +46,12 @@ class Model(Layer):
         functional = type(self).__name__ == "Model"
         return "functional" if functional else super().default_name()
 
+    @property
+    def type_name(self) -> str:
+        """What a summary calls it: the name of Keras's class."""
+        name = type(self).__name__
+        return "Functional" if name == "Model" and self._graph is not None else name
+
     def _use_graph(self, graph: LayerGraph) -> None:
         """Become the model of this graph."""
         self._graph = graph

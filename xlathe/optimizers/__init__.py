@@ -1,6 +1,8 @@
 """Optimizers, by Keras's names."""
 
 from xlathe.optimizers import schedules as schedules
+from xlathe.runtime.training.compiling import deserialize as deserialize
+from xlathe.runtime.training.compiling import serialize as serialize
 from xlathe.runtime.training.optimizers.catalogue import SGD as SGD
 from xlathe.runtime.training.optimizers.catalogue import Adadelta as Adadelta
 from xlathe.runtime.training.optimizers.catalogue import Adafactor as Adafactor
