@@ -1,5 +1,6 @@
 """Initializers, by Keras's names."""
 
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.layers.initializers import Constant as Constant
 from xlathe.tracer.layers.initializers import GlorotNormal as GlorotNormal
 from xlathe.tracer.layers.initializers import GlorotUniform as GlorotUniform
@@ -26,3 +27,5 @@ he_normal, he_uniform = HeNormal, HeUniform
 lecun_normal, lecun_uniform = LecunNormal, LecunUniform
 random_normal, random_uniform = RandomNormal, RandomUniform
 truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
+
+__getattr__ = reporter("initializers", globals())

@@ -1,5 +1,6 @@
 """Layers, by Keras's names."""
 
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.layers.activation import ELU as ELU
 from xlathe.tracer.layers.activation import Activation as Activation
 from xlathe.tracer.layers.activation import LeakyReLU as LeakyReLU
@@ -126,3 +127,5 @@ from xlathe.tracer.layers.transposed import Convolution3DTranspose as Convolutio
 from xlathe.tracer.layers.wrappers import Bidirectional as Bidirectional
 from xlathe.tracer.layers.wrappers import TimeDistributed as TimeDistributed
 from xlathe.tracer.layers.wrappers import Wrapper as Wrapper
+
+__getattr__ = reporter("layers", globals())

@@ -77,3 +77,6 @@ from xlathe.runtime.training.losses.catalogue import (
 )
 from xlathe.runtime.training.losses.catalogue import squared_hinge as squared_hinge
 from xlathe.runtime.training.losses.catalogue import tversky as tversky
+from xlathe.tracer.absent import reporter
+
+__getattr__ = reporter("losses", globals())

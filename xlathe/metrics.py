@@ -107,3 +107,6 @@ from xlathe.runtime.training.metrics.catalogue import squared_hinge as squared_h
 from xlathe.runtime.training.metrics.catalogue import (
     top_k_categorical_accuracy as top_k_categorical_accuracy,
 )
+from xlathe.tracer.absent import reporter
+
+__getattr__ = reporter("metrics", globals())

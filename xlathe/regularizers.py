@@ -1,5 +1,6 @@
 """Regularizers, by Keras's names."""
 
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.layers.regularizers import L1 as L1
 from xlathe.tracer.layers.regularizers import L1L2 as L1L2
 from xlathe.tracer.layers.regularizers import L2 as L2
@@ -13,3 +14,5 @@ from xlathe.tracer.layers.serialization import deserialize as deserialize
 from xlathe.tracer.layers.serialization import serialize as serialize
 
 orthogonal_regularizer = OrthogonalRegularizer
+
+__getattr__ = reporter("regularizers", globals())

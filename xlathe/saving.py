@@ -6,6 +6,7 @@ from xlathe.runtime.training.saving import load_model as load_model
 from xlathe.runtime.training.saving import load_weights as load_weights
 from xlathe.runtime.training.saving import save_model as save_model
 from xlathe.runtime.training.saving import save_weights as save_weights
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.layers.serialization import custom_object_scope as custom_object_scope
 from xlathe.tracer.layers.serialization import get_custom_objects as get_custom_objects
 from xlathe.tracer.layers.serialization import get_registered_name as get_registered_name
@@ -30,3 +31,5 @@ __all__ = [
     "save_weights",
     "serialize_keras_object",
 ]
+
+__getattr__ = reporter("saving", globals())

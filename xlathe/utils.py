@@ -7,6 +7,7 @@ from xlathe.runtime.training.data.dataset import PyDataset
 from xlathe.runtime.training.data.series import timeseries_dataset_from_array
 from xlathe.runtime.training.data.sources import pack as pack_x_y_sample_weight
 from xlathe.runtime.training.data.sources import unpack as unpack_x_y_sample_weight
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.layers.naming import clear_session
 from xlathe.tracer.layers.random import set_random_seed
 from xlathe.tracer.layers.serialization import (
@@ -45,3 +46,5 @@ __all__ = [
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]
+
+__getattr__ = reporter("utils", globals())

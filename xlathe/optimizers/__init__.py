@@ -19,3 +19,6 @@ from xlathe.runtime.training.optimizers.catalogue import Optax as Optax
 from xlathe.runtime.training.optimizers.catalogue import Optimizer as Optimizer
 from xlathe.runtime.training.optimizers.catalogue import RMSprop as RMSprop
 from xlathe.runtime.training.optimizers.catalogue import get as get
+from xlathe.tracer.absent import reporter
+
+__getattr__ = reporter("optimizers", globals())
