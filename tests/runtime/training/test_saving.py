@@ -367,3 +367,11 @@ def test_a_scope_of_custom_objects():
     assert xl.saving.get_registered_object("squash") is None
     ones = np.ones((1, 2), "float32")
     np.testing.assert_allclose(again(ones), model(ones))
+
+
+def test_configs_where_names_are_taken():
+    assert xl.optimizers.get({"class_name": "SGD", "config": {"momentum": 0.5}}).momentum == 0.5
+    assert xl.losses.get({"class_name": "Huber", "config": {"delta": 0.5}})([2.0], [0.0]) == 0.875
+    assert xl.metrics.get(xl.metrics.serialize(xl.metrics.Mean(name="m"))).name == "m"
+    with pytest.raises(ValueError, match=r"Unknown class: 'Hubert'.*Did you mean|custom_objects"):
+        xl.losses.get({"class_name": "Hubert", "config": {}})
