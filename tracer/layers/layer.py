@@ -269,7 +269,7 @@ class Layer(Pure, Configurable):
         """Return the variables of this layer itself: trainable ones first, seeds last."""
         state = unique([*self._own_weights, *self._held(STATE)])
         variables = [v.state if isinstance(v, SeedGenerator) else v for v in state]
-        return sorted(variables, key=lambda v: (v.kind != "weight", not v.trainable))
+        return sorted(variables, key=lambda v: (v.kind != "weight", not v.trainable, v.number))
 
     @property
     def variables(self) -> list[Variable]:

@@ -41,8 +41,8 @@ hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu sigmoid
 soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus tanh
 tanh_shrink threshold""".split()
 _LINALG = "cholesky det eigh inv matrix_rank norm pinv qr slogdet solve svd".split()
-_OPERATORS = """add sub mul truediv floordiv mod pow matmul neg abs lt le gt ge eq ne
-getitem""".split()
+_OPERATORS = """add sub mul truediv floordiv mod pow matmul neg pos abs lt le gt ge eq ne invert
+and_ or_ xor getitem""".split()
 
 
 def cast(x: Any, dtype: Any) -> jax.Array:

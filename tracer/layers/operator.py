@@ -25,6 +25,10 @@ _NAMES = {
     "eq": "equal",
     "ne": "not_equal",
     "getitem": "get_item",
+    "invert": "logical_not",
+    "and_": "logical_and",
+    "or_": "logical_or",
+    "xor": "logical_xor",
 }
 
 

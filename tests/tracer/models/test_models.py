@@ -272,3 +272,35 @@ def test_the_summary_counts_the_optimizer_and_lists_several_outputs():
     assert f" Total params: {model.count_params() + 2} " in lines[0]
     assert "[(None, 3, 2)," in lines[0]
     assert re.search(r"add\w* \(Add\)", lines[0])
+
+
+def test_weights_are_in_the_order_in_which_they_were_made():
+    class Mixed(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.first = self.add_weight(shape=(1,), name="first")
+            self.second = xl.Variable(np.ones(2, "float32"), name="second")
+
+        def build(self, input_shape):
+            self.third = self.add_weight(shape=(3,), name="third")
+
+        def call(self, x):
+            return x
+
+    layer = Mixed()
+    layer(X)
+    assert [weight.name for weight in layer.weights] == ["first", "second", "third"]
+
+
+def test_python_on_variables_and_symbolic_tensors():
+    number = xl.Variable(2.5)
+    assert (float(number), int(number), float(7 // number)) == (2.5, 2, 2.0)
+    with pytest.raises(TypeError, match="cannot be used as a boolean"):
+        bool(number)
+    inputs = xl.Input((6,))
+    between = (inputs > -1) & (inputs < 1) | ~(inputs < 2)
+    model = xl.Model(inputs, [between, +inputs % 2, 5 // (inputs + 9)])
+    expected = [(X > -1) & (X < 1) | ~(X < 2), X % 2, 5 // (X + 9)]
+    for result, value in zip(model(X), expected, strict=True):
+        np.testing.assert_allclose(result, value, rtol=1e-5)
+    assert "logical_and" in [layer.name.rstrip("_0123456789") for layer in model.operations]
