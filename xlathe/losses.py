@@ -1,6 +1,6 @@
 """Losses, by Keras's names."""
 
-from xlathe.runtime.training.compiling import deserialize as deserialize
+from xlathe.runtime.training.compiling import deserialize_loss
 from xlathe.runtime.training.compiling import serialize as serialize
 from xlathe.runtime.training.losses.catalogue import CTC as CTC
 from xlathe.runtime.training.losses.catalogue import BinaryCrossentropy as BinaryCrossentropy
@@ -79,4 +79,5 @@ from xlathe.runtime.training.losses.catalogue import squared_hinge as squared_hi
 from xlathe.runtime.training.losses.catalogue import tversky as tversky
 from xlathe.tracer.absent import reporter
 
+deserialize = deserialize_loss
 __getattr__ = reporter("losses", globals())

@@ -1,6 +1,6 @@
 """Metrics, by Keras's names."""
 
-from xlathe.runtime.training.compiling import deserialize as deserialize
+from xlathe.runtime.training.compiling import deserialize_metric
 from xlathe.runtime.training.compiling import serialize as serialize
 from xlathe.runtime.training.metrics.catalogue import AUC as AUC
 from xlathe.runtime.training.metrics.catalogue import Accuracy as Accuracy
@@ -109,4 +109,5 @@ from xlathe.runtime.training.metrics.catalogue import (
 )
 from xlathe.tracer.absent import reporter
 
+deserialize = deserialize_metric
 __getattr__ = reporter("metrics", globals())

@@ -55,7 +55,7 @@ def resolve(kind: str, identifier: Any, table: Mapping[str, Any], expected: str)
         return None
     found = find(kind, identifier, table) if isinstance(identifier, str) else identifier
     if isinstance(found, dict):
-        found = from_config(found)
+        found = from_config(kind, found)
     if isinstance(found, type):
         found = found()
     if not callable(found):
@@ -65,15 +65,15 @@ def resolve(kind: str, identifier: Any, table: Mapping[str, Any], expected: str)
     return found
 
 
-def from_config(config: Mapping[str, Any]) -> Any:
-    """Return the object that a config stands for.
+def from_config(kind: str, config: Mapping[str, Any]) -> Any:
+    """Return the object that a config stands for: a "loss", a "metric" or an "optimizer".
 
     Raises:
         ValueError: its class is not known.
     """
     from xlathe.runtime.training.compiling import deserialize
 
-    return deserialize(config)
+    return deserialize(config, kind="metrics" if kind == "metric" else kind)
 
 
 def check_keys(what: str, given: Iterable[str], known: Iterable[str]) -> None:

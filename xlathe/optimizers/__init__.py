@@ -1,7 +1,7 @@
 """Optimizers, by Keras's names."""
 
 from xlathe.optimizers import schedules as schedules
-from xlathe.runtime.training.compiling import deserialize as deserialize
+from xlathe.runtime.training.compiling import deserialize_optimizer
 from xlathe.runtime.training.compiling import serialize as serialize
 from xlathe.runtime.training.optimizers.catalogue import SGD as SGD
 from xlathe.runtime.training.optimizers.catalogue import Adadelta as Adadelta
@@ -21,4 +21,5 @@ from xlathe.runtime.training.optimizers.catalogue import RMSprop as RMSprop
 from xlathe.runtime.training.optimizers.catalogue import get as get
 from xlathe.tracer.absent import reporter
 
+deserialize = deserialize_optimizer
 __getattr__ = reporter("optimizers", globals())

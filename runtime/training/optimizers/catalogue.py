@@ -513,7 +513,7 @@ def get(identifier: Any) -> Optimizer:
         known = identifier if identifier in NAMED else identifier.lower()
         identifier = NAMED[known] if known in NAMED else find("optimizer", identifier, NAMED)
     if isinstance(identifier, dict):
-        identifier = from_config(identifier)
+        identifier = from_config("optimizer", identifier)
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
         identifier = identifier()  # pyright: ignore[reportCallIssue]
     if isinstance(identifier, Optimizer):
