@@ -12,14 +12,38 @@ from xlathe.tracer.layers.serialization import suggestion
 from xlathe.tracer.layers.symbolic import symbolic_leaves
 from xlathe.tracer.layers.variable import value_of
 
+_PARTS = ("core", "image", "linalg", "math", "nn", "numpy")
+
+
+class Part:
+    """A part of `ops`, such as `ops.image`: its functions by their names.
+
+    Arguments:
+        name: the part's name.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return find(f"image.{name}" if self._name == "image" else name)
+
+    def __dir__(self) -> list[str]:
+        own = f"{self._name}."
+        return [n.removeprefix(own) for n in names() if n.startswith(own) or self._name != "image"]
+
 
 @functools.cache
 def find(name: str) -> Any:
-    """Return the function of this name.
+    """Return the function of this name, or the part of `ops` that is called so.
 
     Raises:
         AttributeError: there is none; the message names the nearest.
     """
+    if name in _PARTS:
+        return Part(name)
     if name in EAGER:
         return EAGER[name]
     if name not in NAMED:

@@ -17,11 +17,17 @@ from xlathe.runtime.program import compile as compile
 from xlathe.runtime.program import optimize as optimize
 from xlathe.runtime.traced import Compiled as Compiled
 from xlathe.runtime.traced import Traced as Traced
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.assume import FalseAssumption as FalseAssumption
 from xlathe.tracer.assume import assume as assume
 from xlathe.tracer.layers.core import Input as Input
+from xlathe.tracer.layers.dtypes import DTypePolicy as DTypePolicy
+from xlathe.tracer.layers.initializers import Initializer as Initializer
 from xlathe.tracer.layers.layer import Layer as Layer
 from xlathe.tracer.layers.random import set_random_seed as set_random_seed
+from xlathe.tracer.layers.regularizers import Regularizer as Regularizer
+from xlathe.tracer.layers.specs import InputSpec as InputSpec
+from xlathe.tracer.layers.symbolic import SymbolicTensor
 from xlathe.tracer.layers.variable import Variable as Variable
 
 if TYPE_CHECKING:
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
     from xlathe.runtime.training.saving import load_model as load_model
 
 __version__ = "0.1.0.dev0"
+KerasTensor = SymbolicTensor
 
 # Training brings optax in, which takes longer to import than all of xlathe: not before it is used.
 _LATER = {
@@ -67,6 +74,7 @@ _MODULES = (
     "backend callbacks config losses metrics mixed_precision models ops optimizers random saving "
     "utils"
 ).split()
+_absent = reporter("", [*globals(), *_LATER, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
@@ -75,7 +83,7 @@ def __getattr__(name: str) -> Any:
     elif name in _LATER:
         found = getattr(importlib.import_module(_LATER[name]), name)
     else:
-        raise AttributeError(f"module 'xlathe' has no attribute {name!r}")
+        return _absent(name)
     globals()[name] = found
     return found
 

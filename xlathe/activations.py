@@ -1,6 +1,8 @@
 """Activation functions, by Keras's names."""
 
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.layers.activations import celu as celu
+from xlathe.tracer.layers.activations import deserialize as deserialize
 from xlathe.tracer.layers.activations import elu as elu
 from xlathe.tracer.layers.activations import exponential as exponential
 from xlathe.tracer.layers.activations import gelu as gelu
@@ -34,3 +36,5 @@ from xlathe.tracer.layers.activations import tanh_shrink as tanh_shrink
 from xlathe.tracer.layers.activations import threshold as threshold
 
 swish, hard_swish = silu, hard_silu
+
+__getattr__ = reporter("activations", globals())

@@ -17,3 +17,6 @@ from xlathe.runtime.training.callbacks.catalogue import RemoteMonitor as RemoteM
 from xlathe.runtime.training.callbacks.catalogue import SwapEMAWeights as SwapEMAWeights
 from xlathe.runtime.training.callbacks.catalogue import TensorBoard as TensorBoard
 from xlathe.runtime.training.callbacks.catalogue import TerminateOnNaN as TerminateOnNaN
+from xlathe.tracer.absent import reporter
+
+__getattr__ = reporter("callbacks", globals())

@@ -1,5 +1,6 @@
 """Initializers, by Keras's names."""
 
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.layers.initializers import Constant as Constant
 from xlathe.tracer.layers.initializers import GlorotNormal as GlorotNormal
 from xlathe.tracer.layers.initializers import GlorotUniform as GlorotUniform
@@ -17,3 +18,14 @@ from xlathe.tracer.layers.initializers import TruncatedNormal as TruncatedNormal
 from xlathe.tracer.layers.initializers import VarianceScaling as VarianceScaling
 from xlathe.tracer.layers.initializers import Zeros as Zeros
 from xlathe.tracer.layers.initializers import get as get
+from xlathe.tracer.layers.serialization import deserialize as deserialize
+from xlathe.tracer.layers.serialization import serialize as serialize
+
+constant, zeros, ones, identity, orthogonal = Constant, Zeros, Ones, Identity, Orthogonal
+glorot_normal, glorot_uniform = GlorotNormal, GlorotUniform
+he_normal, he_uniform = HeNormal, HeUniform
+lecun_normal, lecun_uniform = LecunNormal, LecunUniform
+random_normal, random_uniform = RandomNormal, RandomUniform
+truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
+
+__getattr__ = reporter("initializers", globals())

@@ -1,5 +1,6 @@
 """Layers, by Keras's names."""
 
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.layers.activation import ELU as ELU
 from xlathe.tracer.layers.activation import Activation as Activation
 from xlathe.tracer.layers.activation import LeakyReLU as LeakyReLU
@@ -114,6 +115,8 @@ from xlathe.tracer.layers.separable import SeparableConv1D as SeparableConv1D
 from xlathe.tracer.layers.separable import SeparableConv2D as SeparableConv2D
 from xlathe.tracer.layers.separable import SeparableConvolution1D as SeparableConvolution1D
 from xlathe.tracer.layers.separable import SeparableConvolution2D as SeparableConvolution2D
+from xlathe.tracer.layers.serialization import deserialize as deserialize
+from xlathe.tracer.layers.serialization import serialize as serialize
 from xlathe.tracer.layers.specs import InputSpec as InputSpec
 from xlathe.tracer.layers.transposed import Conv1DTranspose as Conv1DTranspose
 from xlathe.tracer.layers.transposed import Conv2DTranspose as Conv2DTranspose
@@ -124,3 +127,5 @@ from xlathe.tracer.layers.transposed import Convolution3DTranspose as Convolutio
 from xlathe.tracer.layers.wrappers import Bidirectional as Bidirectional
 from xlathe.tracer.layers.wrappers import TimeDistributed as TimeDistributed
 from xlathe.tracer.layers.wrappers import Wrapper as Wrapper
+
+__getattr__ = reporter("layers", globals())

@@ -1,5 +1,7 @@
 """Metrics, by Keras's names."""
 
+from xlathe.runtime.training.compiling import deserialize_metric
+from xlathe.runtime.training.compiling import serialize as serialize
 from xlathe.runtime.training.metrics.catalogue import AUC as AUC
 from xlathe.runtime.training.metrics.catalogue import Accuracy as Accuracy
 from xlathe.runtime.training.metrics.catalogue import BinaryAccuracy as BinaryAccuracy
@@ -105,3 +107,7 @@ from xlathe.runtime.training.metrics.catalogue import squared_hinge as squared_h
 from xlathe.runtime.training.metrics.catalogue import (
     top_k_categorical_accuracy as top_k_categorical_accuracy,
 )
+from xlathe.tracer.absent import reporter
+
+deserialize = deserialize_metric
+__getattr__ = reporter("metrics", globals())

@@ -1,5 +1,6 @@
 """Random arrays, by Keras's names."""
 
+from xlathe.tracer.absent import reporter
 from xlathe.tracer.layers.random import SeedGenerator as SeedGenerator
 from xlathe.tracer.random import beta as beta
 from xlathe.tracer.random import binomial as binomial
@@ -11,3 +12,5 @@ from xlathe.tracer.random import randint as randint
 from xlathe.tracer.random import shuffle as shuffle
 from xlathe.tracer.random import truncated_normal as truncated_normal
 from xlathe.tracer.random import uniform as uniform
+
+__getattr__ = reporter("random", globals())

@@ -95,7 +95,7 @@ def check_values(model: Any, data: ArrayData | StreamData | Batch) -> None:
     losses = model.fit_state.losses
     if losses is None or batch.y is None or not losses.built:
         return
-    targets = flatten(batch.y, losses.names)
+    targets = losses.targets(batch.y)
     outputs = flatten(model.fit_state.outputs, losses.names)
     for loss, labels, output in zip(losses.losses, targets, outputs, strict=True):
         if (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,6 +72,55 @@ def compile_arguments(
         name: _read(value, {**_KNOWN.get(name, {}), **custom}, name)
         for name, value in config.items()
     }
+
+
+def serialize(value: Any) -> Any:
+    """Return an optimizer, loss, metric, schedule, layer or function as data that JSON can hold.
+
+    Args:
+        value: the object.
+
+    Raises:
+        TypeError: it has no name to be found by again.
+    """
+    written = _write(value)
+    # A loss and a metric may have the same name.
+    for module, kind in (("losses", losses.Loss), ("metrics", metrics.Metric)):
+        if isinstance(value, kind):
+            return {"module": module, **written}
+    return written
+
+
+def deserialize(
+    config: Any, custom_objects: Mapping[str, Any] | None = None, kind: str | None = None
+) -> Any:
+    """Return the object that `serialize` wrote.
+
+    Args:
+        config: the plain data.
+        custom_objects: classes and functions of your own, by name.
+        kind: "loss", "metrics" or "optimizer", if the data doesn't say it.
+
+    Raises:
+        ValueError: a class or function is not known.
+    """
+    custom = {**serialization.get_custom_objects(), **(custom_objects or {})}
+    if not isinstance(config, Mapping):
+        return serialization.deserialize(config, custom)
+    module = str(config.get("module")).rpartition(".")[2]
+    config = {key: config[key] for key in ("class_name", "config") if key in config}
+    kind = kind or {"losses": "loss", "metrics": "metrics"}.get(module)
+    trained = _KNOWN[kind] if kind else {**_KNOWN["metrics"], **OPTIMIZERS}
+    name = config.get("class_name")
+    named = config.get("config") if name == "function" else name
+    if named in trained or (kind and named in custom):
+        return _read(config, {**trained, **custom}, kind or "object")
+    return serialization.deserialize(config, custom)
+
+
+deserialize_loss = functools.partial(deserialize, kind="loss")
+deserialize_metric = functools.partial(deserialize, kind="metrics")
+deserialize_optimizer = functools.partial(deserialize, kind="optimizer")
 
 
 def _write(value: Any) -> Any:

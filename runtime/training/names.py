@@ -37,7 +37,7 @@ def find(kind: str, name: str, table: Mapping[str, Any]) -> Any:
 
 
 def resolve(kind: str, identifier: Any, table: Mapping[str, Any], expected: str) -> Any:
-    """Return what a user means by a name, a class, an object or a function; None for None.
+    """Return what a user means by a name, a config, a class or an object; None for None.
 
     Args:
         kind: what is looked for, as it is called in the message: `"loss"`.
@@ -54,6 +54,8 @@ def resolve(kind: str, identifier: Any, table: Mapping[str, Any], expected: str)
     if identifier is None:
         return None
     found = find(kind, identifier, table) if isinstance(identifier, str) else identifier
+    if isinstance(found, dict):
+        found = from_config(kind, found)
     if isinstance(found, type):
         found = found()
     if not callable(found):
@@ -61,6 +63,17 @@ def resolve(kind: str, identifier: Any, table: Mapping[str, Any], expected: str)
             f"Could not interpret {kind} identifier: {identifier!r}. Expected a name, {expected}."
         )
     return found
+
+
+def from_config(kind: str, config: Mapping[str, Any]) -> Any:
+    """Return the object that a config stands for: a "loss", a "metric" or an "optimizer".
+
+    Raises:
+        ValueError: its class is not known.
+    """
+    from xlathe.runtime.training.compiling import deserialize
+
+    return deserialize(config, kind="metrics" if kind == "metric" else kind)
 
 
 def check_keys(what: str, given: Iterable[str], known: Iterable[str]) -> None:

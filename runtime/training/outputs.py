@@ -17,6 +17,7 @@ from xlathe.runtime.training.metrics.metric import Metric
 from xlathe.runtime.training.names import check_keys
 from xlathe.tracer.layers.naming import snake_case
 from xlathe.tracer.layers.scope import get_mask, set_mask
+from xlathe.tracer.layers.variable import Variable
 
 Array = jax.Array
 _ACCURACY = ("accuracy", "acc")
@@ -39,6 +40,27 @@ def names_of(y_pred: Any, names: Sequence[str] | None) -> list[str | None]:
         return list(names) if names and set(names) == set(y_pred) else sorted(y_pred)
     count = len(flatten(y_pred))
     return list(names) if names and len(names) == count else [None] * count
+
+
+def targets_of(y_true: Any, names: Sequence[str | None], wanted: Sequence[bool]) -> list[Any]:
+    """Return a target for each output: those given, in order, for the outputs that want one.
+
+    Args:
+        y_true: targets; for all outputs, or for those alone that a loss or a metric is for.
+        names: the outputs' names.
+        wanted: whether there is a loss or a metric for each output.
+
+    Returns:
+        A list with an entry for each output, `None` where there is no target; or the targets as
+        they are, if they fit neither way.
+    """
+    if isinstance(y_true, Mapping) and set(y_true) <= set(names):
+        return [y_true.get(name) for name in names]
+    targets = flatten(y_true)
+    if len(targets) == len(names) or len(targets) != sum(wanted):
+        return targets
+    remaining = iter(targets)
+    return [next(remaining) if want else None for want in wanted]
 
 
 def spread(what: str, given: Any, names: Sequence[str | None], y_pred: Any) -> list[Any]:
@@ -108,6 +130,8 @@ class OutputLosses:
         self.losses: list[Loss | None] = []
         self.weights: list[Any] = []
         self.trackers: list[Mean | None] = []
+        self.output_names: Sequence[str | None] = []
+        self.wanted: list[bool] = []
         for leaf in flatten(loss):
             if isinstance(leaf, str) and leaf.lower() not in _ENTROPY:
                 losses_module.get(leaf)
@@ -117,13 +141,10 @@ class OutputLosses:
         if self.built:
             return
         names = names_of(y_pred, self.names)
-        outputs, targets = flatten(y_pred, self.names), flatten(y_true, self.names)
+        outputs = flatten(y_pred, self.names)
         given = spread("loss", self.given, names, y_pred)
-        if len(targets) != len(outputs):
-            raise ValueError(
-                f"The model has {len(outputs)} outputs, and there are {len(targets)} targets. "
-                "Give one target for each output."
-            )
+        self.output_names, self.wanted = names, [item is not None for item in given]
+        targets = self.targets(y_true)
         self.losses = [
             None if item is None or target is None else _loss_for(item, target, output)
             for item, target, output in zip(given, targets, outputs, strict=True)
@@ -142,6 +163,20 @@ class OutputLosses:
             for name, loss in zip(names, self.losses, strict=True)
         ]
         self.built = True
+
+    def targets(self, y_true: Any) -> list[Any]:
+        """Return a target for each output, `None` for those that have no loss and no target.
+
+        Raises:
+            ValueError: there are more or fewer.
+        """
+        found = targets_of(y_true, self.output_names, self.wanted)
+        if len(found) != len(self.wanted):
+            raise ValueError(
+                f"The model has {len(self.wanted)} outputs, and there are {len(found)} targets. "
+                "Give one target for each output."
+            )
+        return found
 
     @property
     def metrics(self) -> list[Metric]:
@@ -175,7 +210,7 @@ class OutputLosses:
             self.losses,
             self.weights,
             self.trackers,
-            flatten(y_true, self.names),
+            self.targets(y_true),
             flatten(y_pred, self.names),
             weights,
             strict=True,
@@ -211,8 +246,8 @@ def weights_of_outputs(weights: Any, y_pred: Any, names: Sequence[str] | None) -
     return flat * count if len(flat) == 1 else flat
 
 
-class OutputMetrics:
-    """The metrics of a model's outputs, some of them weighted.
+class OutputMetrics(Metric):
+    """The metrics of a model's outputs, some of them weighted, as one metric, as in Keras.
 
     Args:
         metrics: as given to `compile`.
@@ -221,6 +256,7 @@ class OutputMetrics:
     """
 
     def __init__(self, metrics: Any, weighted_metrics: Any, names: Sequence[str] | None) -> None:
+        super().__init__(name="compile_metrics")
         for what, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if given and not isinstance(given, list | tuple | dict):
                 raise ValueError(
@@ -235,19 +271,23 @@ class OutputMetrics:
         self.names = names
         self.built = False
         self.entries: list[tuple[str, int, Metric, bool]] = []
+        self.output_names: Sequence[str | None] = []
+        self.wanted: list[bool] = []
 
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Make the metrics of each output, given arrays or their shapes."""
         if self.built:
             return
         names = names_of(y_pred, self.names)
-        outputs, targets = flatten(y_pred, self.names), flatten(y_true, self.names)
+        outputs = flatten(y_pred, self.names)
+        plain = self._by_output("metrics", self.given, names, y_pred)
+        weighing = self._by_output("weighted_metrics", self.weighted_given, names, y_pred)
+        self.output_names = names
+        self.wanted = [bool(a or b) for a, b in zip(plain, weighing, strict=True)]
+        targets = targets_of(y_true, self.output_names, self.wanted)
         taken: set[str] = set()
-        for what, given, weighted in (
-            ("metrics", self.given, False),
-            ("weighted_metrics", self.weighted_given, True),
-        ):
-            for index, wanted in enumerate(self._by_output(what, given, names, y_pred)):
+        for by_output, weighted in ((plain, False), (weighing, True)):
+            for index, wanted in enumerate(by_output):
                 for item in wanted:
                     metric = _metric_for(item, targets[index], outputs[index])
                     metric.build(targets[index], outputs[index])
@@ -272,14 +312,26 @@ class OutputMetrics:
         return [metric for _, _, metric, _ in self.entries]
 
     @property
-    def by_row(self) -> bool:
+    def variables(self) -> list[Variable]:
+        """The variables of all of them."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def reset_state(self) -> None:
+        for metric in self.metrics:
+            metric.reset_state()
+
+    @property
+    def by_row(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether samples of weight zero change nothing in any of the metrics."""
         return all(metric.by_row for metric in self.metrics)
 
-    def update(self, y_true: Any, y_pred: Any, sample_weight: Any, rows: Any = None) -> None:
+    def update_state(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, rows: Any = None
+    ) -> None:
         """Take a batch in; the arguments are those of `OutputLosses`."""
         self.build(y_true, y_pred)
-        outputs, targets = flatten(y_pred, self.names), flatten(y_true, self.names)
+        outputs = flatten(y_pred, self.names)
+        targets = targets_of(y_true, self.output_names, self.wanted)
         weights = weights_of_outputs(sample_weight, y_pred, self.names)
         for _, index, metric, weighted in self.entries:
             weight = weights[index] if weighted else None

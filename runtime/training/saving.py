@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,24 @@ def load_model(
             model.optimizer.build(model.trainable_variables)
             _assign(model.optimizer.variables, state, path, f"optimizer '{model.optimizer.name}'")
     return model
+
+
+def model_to_json(model: Any, **options: Any) -> str:
+    """Return a model's architecture as a JSON string; `options` are those of `json.dumps`."""
+    return json.dumps(serialization.serialize(model), **options)
+
+
+def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Any:
+    """Return the model that `model.to_json()` described, with new weights.
+
+    Args:
+        json_string: what `to_json` returned.
+        custom_objects: classes and functions of your own that the model uses, by name.
+
+    Raises:
+        ValueError: the string is not JSON, or the model uses a class that isn't known.
+    """
+    return serialization.deserialize(json.loads(json_string), custom_objects)
 
 
 def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:

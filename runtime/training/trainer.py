@@ -22,7 +22,7 @@ from xlathe.runtime.training.optimizers import catalogue as optimizers_module
 from xlathe.runtime.training.optimizers.optimizer import Optimizer
 from xlathe.runtime.training.outputs import OutputLosses, OutputMetrics
 from xlathe.runtime.training.preparation import Trace, trace_call, trace_step
-from xlathe.runtime.training.saving import load_weights, save_model, save_weights
+from xlathe.runtime.training.saving import load_weights, model_to_json, save_model, save_weights
 from xlathe.tracer.layers.variable import Variable, value_of
 from xlathe.tracer.models.model import Model as _Untrained
 
@@ -415,30 +415,25 @@ class Trainer(_Base):
         """
         state = self.fit_state
         if state.metrics is not None and y is not None:
-            state.metrics.update(y, y_pred, sample_weight, state.rows)
+            state.metrics.update_state(y, y_pred, sample_weight, state.rows)
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return the metrics' results by name, the loss among them."""
-        state = self.fit_state
-        names = {}
-        if state.metrics is not None:
-            names = {id(metric): name for name, _, metric, _ in state.metrics.entries}
         results: dict[str, Any] = {}
         for metric in self.metrics:
             value = jax.tree.map(value_of, metric.result())
-            name = names.get(id(metric), metric.name)
-            results.update(value if isinstance(value, dict) else {name: value})
+            results.update(value if isinstance(value, dict) else {metric.name: value})
         return results
 
     @property
     def metrics(self) -> list[Metric]:
-        """The metrics: the loss, those of `compile`, and those that the model holds."""
+        """The metrics: the loss, those of `compile` as one, and those that the model holds."""
         found: list[Metric] = []
         if self.compiled:
             state = self._fit_state
             found = [state.loss_tracker]
-            found += [] if state.metrics is None else state.metrics.metrics
+            found += [] if state.metrics is None else [state.metrics]
             found += [] if state.losses is None else state.losses.metrics
         return found + self.own_metrics()
 
@@ -501,6 +496,10 @@ class Trainer(_Base):
             overwrite: whether a file that there is may be replaced.
         """
         save_model(self, filepath, overwrite)
+
+    def to_json(self, **options: Any) -> str:
+        """Return the architecture as a JSON string; `options` are those of `json.dumps`."""
+        return model_to_json(self, **options)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the weights to a file; the arguments are those of `save`."""

@@ -1,14 +1,32 @@
 """Activation functions by Keras's names, from `jax.nn` where it has them."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 
-from xlathe.tracer.layers import scope, serialization
+from xlathe.tracer.layers import scope, serialization, symbolic
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+def _of_tensors(function: _Function) -> _Function:
+    """Let an activation function be called on symbolic tensors, too."""
+
+    @functools.wraps(function)
+    def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if not symbolic.is_symbolic(x):
+            return function(x, *args, **kwargs)
+        from xlathe.tracer.layers.operator import Operator
+
+        return Operator(function.__name__)(x, *args, **kwargs)
+
+    return cast(_Function, apply)
+
+
+@_of_tensors
 def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     """Return max(x, 0), with a slope below `threshold` and a bound above, as Keras's `relu`."""
     if not negative_slope and not threshold:
@@ -20,16 +38,19 @@ def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     return result if max_value is None else jnp.minimum(result, max_value)
 
 
+@_of_tensors
 def leaky_relu(x, negative_slope=0.2):
     """Return x where it is positive, and `negative_slope * x` elsewhere."""
     return jax.nn.leaky_relu(x, negative_slope)
 
 
+@_of_tensors
 def relu6(x):
     """Return x clipped to [0, 6]."""
     return jax.nn.relu6(x)
 
 
+@_of_tensors
 def softmax(x, axis=-1):
     """Return exp(x) normalised to sum to one along `axis`."""
     outputs = jax.nn.softmax(x, axis)
@@ -38,121 +59,145 @@ def softmax(x, axis=-1):
     return outputs
 
 
+@_of_tensors
 def log_softmax(x, axis=-1):
     """Return the logarithm of `softmax(x)`."""
     return jax.nn.log_softmax(x, axis)
 
 
+@_of_tensors
 def elu(x, alpha=1.0):
     """Return x where it is positive, and `alpha * (exp(x) - 1)` elsewhere."""
     return jax.nn.elu(x, alpha)
 
 
+@_of_tensors
 def selu(x):
     """Return the scaled exponential linear unit of x."""
     return jax.nn.selu(x)
 
 
+@_of_tensors
 def celu(x, alpha=1.0):
     """Return the continuously differentiable exponential linear unit of x."""
     return jax.nn.celu(x, alpha)
 
 
+@_of_tensors
 def glu(x, axis=-1):
     """Return one half of x along `axis` times the sigmoid of the other."""
     return jax.nn.glu(x, axis)
 
 
+@_of_tensors
 def gelu(x, approximate=False):
     """Return x times the normal distribution function of x."""
     return jax.nn.gelu(x, approximate)
 
 
+@_of_tensors
 def silu(x):
     """Return `x * sigmoid(x)`."""
     return jax.nn.silu(x)
 
 
+@_of_tensors
 def mish(x):
     """Return `x * tanh(softplus(x))`."""
     return jax.nn.mish(x)
 
 
+@_of_tensors
 def tanh(x):
     """Return the hyperbolic tangent of x."""
     return jnp.tanh(x)
 
 
+@_of_tensors
 def tanh_shrink(x):
     """Return `x - tanh(x)`."""
     return x - jnp.tanh(x)
 
 
+@_of_tensors
 def sigmoid(x):
     """Return `1 / (1 + exp(-x))`."""
     return jax.nn.sigmoid(x)
 
 
+@_of_tensors
 def hard_sigmoid(x):
     """Return x / 6 + 0.5, clipped to [0, 1]."""
     return jax.nn.hard_sigmoid(x)
 
 
+@_of_tensors
 def log_sigmoid(x):
     """Return the logarithm of `sigmoid(x)`."""
     return jax.nn.log_sigmoid(x)
 
 
+@_of_tensors
 def sparse_sigmoid(x):
     """Return (x + 1) / 2, clipped to [0, 1]."""
     return jax.nn.sparse_sigmoid(x)
 
 
+@_of_tensors
 def hard_silu(x):
     """Return `x * hard_sigmoid(x)`."""
     return jax.nn.hard_silu(x)
 
 
+@_of_tensors
 def hard_tanh(x):
     """Return x clipped to [-1, 1]."""
     return jax.nn.hard_tanh(x)
 
 
+@_of_tensors
 def hard_shrink(x, threshold=0.5):
     """Return x where its magnitude exceeds `threshold`, and zero elsewhere."""
     return jnp.where(jnp.abs(x) > threshold, x, jnp.zeros_like(x))
 
 
+@_of_tensors
 def soft_shrink(x, threshold=0.5):
     """Return x moved towards zero by `threshold`, and zero within it."""
     return jnp.sign(x) * jax.nn.relu(jnp.abs(x) - threshold)
 
 
+@_of_tensors
 def threshold(x, threshold, default_value):
     """Return x where it exceeds `threshold`, and `default_value` elsewhere."""
     return jnp.where(x > threshold, x, default_value)
 
 
+@_of_tensors
 def softplus(x):
     """Return `log(1 + exp(x))`."""
     return jax.nn.softplus(x)
 
 
+@_of_tensors
 def softsign(x):
     """Return `x / (1 + |x|)`."""
     return jax.nn.soft_sign(x)
 
 
+@_of_tensors
 def squareplus(x, b=4):
     """Return `(x + sqrt(x² + b)) / 2`."""
     return jax.nn.squareplus(x, b)
 
 
+@_of_tensors
 def sparse_plus(x):
     """Return zero below -1, x above 1, and a parabola between."""
     return jax.nn.sparse_plus(x)
 
 
+@_of_tensors
 def sparsemax(x, axis=-1):
     """Return the nearest point of the probability simplex to x along `axis`."""
     descending = -jnp.sort(-x, axis=axis)
@@ -166,11 +211,13 @@ def sparsemax(x, axis=-1):
     return jax.nn.relu(x - excess / count)
 
 
+@_of_tensors
 def exponential(x):
     """Return exp(x)."""
     return jnp.exp(x)
 
 
+@_of_tensors
 def linear(x):
     """Return x."""
     return x

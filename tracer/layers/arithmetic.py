@@ -36,8 +36,14 @@ class Arithmetic:
     def __floordiv__(self, other: Any) -> Any:
         return self._operate("floordiv", self, other)
 
+    def __rfloordiv__(self, other: Any) -> Any:
+        return self._operate("floordiv", other, self)
+
     def __mod__(self, other: Any) -> Any:
         return self._operate("mod", self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return self._operate("mod", other, self)
 
     def __pow__(self, other: Any) -> Any:
         return self._operate("pow", self, other)
@@ -56,6 +62,30 @@ class Arithmetic:
 
     def __abs__(self) -> Any:
         return self._operate("abs", self)
+
+    def __pos__(self) -> Any:
+        return self._operate("pos", self)
+
+    def __invert__(self) -> Any:
+        return self._operate("invert", self)
+
+    def __and__(self, other: Any) -> Any:
+        return self._operate("and_", self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return self._operate("and_", other, self)
+
+    def __or__(self, other: Any) -> Any:
+        return self._operate("or_", self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return self._operate("or_", other, self)
+
+    def __xor__(self, other: Any) -> Any:
+        return self._operate("xor", self, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return self._operate("xor", other, self)
 
     def __lt__(self, other: Any) -> Any:
         return self._operate("lt", self, other)

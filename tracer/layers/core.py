@@ -158,7 +158,8 @@ class Embedding(Layer):
         length = kwargs.pop("input_length", None)
         del length
         super().__init__(**kwargs)
-        self.input_dim, self.output_dim = input_dim, output_dim
+        self.input_dim = options.positive("input_dim", input_dim)
+        self.output_dim = options.positive("output_dim", output_dim)
         options.keep(
             self,
             embeddings_initializer=embeddings_initializer,

@@ -52,6 +52,8 @@ class Layer(Pure, Configurable):
         name: its name; from the class's unless given.
     """
 
+    is_function: ClassVar[bool] = False
+    """Whether it stands for a function of tensors, such as `x + y`, in a functional model."""
     # Attributes that reach layers which are not parts of this one.
     _untracked: ClassVar[frozenset[str]] = frozenset({"_arguments", "_inbound_nodes"})
 
@@ -267,7 +269,7 @@ class Layer(Pure, Configurable):
         """Return the variables of this layer itself: trainable ones first, seeds last."""
         state = unique([*self._own_weights, *self._held(STATE)])
         variables = [v.state if isinstance(v, SeedGenerator) else v for v in state]
-        return sorted(variables, key=lambda v: (v.kind != "weight", not v.trainable))
+        return sorted(variables, key=lambda v: (v.kind != "weight", not v.trainable, v.number))
 
     @property
     def variables(self) -> list[Variable]:

@@ -41,7 +41,8 @@ def fill(signature: inspect.Signature, bound: inspect.BoundArguments) -> Any:
 def attach(layer: "Layer", bound: inspect.BoundArguments, masks: Any, outputs: Any) -> None:
     """Attach to the outputs the masks that follow from those of the inputs."""
     if not layer.supports_masking:
-        if jax.tree.leaves(masks):
+        current = scope.current_scope()
+        if jax.tree.leaves(masks) and not (current is not None and current.abstract):
             warnings.warn(
                 f"Layer '{layer.name}' (of type {type(layer).__name__}) was passed an input with a "
                 "mask attached to it. However, this layer does not support masking and will "

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from xlathe.tracer.layers import constraints, initializers, regularizers
 from xlathe.tracer.layers.layer import Layer
 from xlathe.tracer.layers.variable import Variable
@@ -50,12 +52,12 @@ def add(
 
 def positive(name: str, value: Any) -> int:
     """Return `value` if it is a positive integer, and raise an error with its name otherwise."""
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value <= 0:
         raise ValueError(
             f"Received an invalid value for `{name}`, expected a positive integer. "
             f"Received: {name}={value}"
         )
-    return value
+    return int(value)
 
 
 def known(layer: Layer, shape: Any, axis: int) -> int:

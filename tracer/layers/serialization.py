@@ -1,8 +1,9 @@
 """Configurations: what an object was made from, as plain data, and the way back."""
 
+import contextlib
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import jax
@@ -104,6 +105,30 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 def get_custom_objects() -> dict[str, Any]:
     """Return what was registered, by name: a dict that can be added to."""
     return _custom
+
+
+def get_registered_name(function_or_class: Any) -> str:
+    """Return the name by which a class or function was registered, else its own."""
+    return function_or_class.__name__
+
+
+def get_registered_object(name: str, custom_objects: Any = None) -> Any:
+    """Return what was registered by a name, with the package before it or without; else None."""
+    known = {**_custom, **(custom_objects or {})}
+    return known.get(name, known.get(name.rpartition(">")[2]))
+
+
+@contextlib.contextmanager
+def custom_object_scope(*objects: dict[str, Any]) -> Iterator[None]:
+    """Make classes and functions known by name to loading inside of a `with` block."""
+    before = dict(_custom)
+    for known in objects:
+        _custom.update(known)
+    try:
+        yield
+    finally:
+        _custom.clear()
+        _custom.update(before)
 
 
 def serialize(value: Any) -> Any:

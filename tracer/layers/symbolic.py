@@ -94,6 +94,8 @@ def symbolic_leaves(tree: Any) -> list[SymbolicTensor]:
 def infer(function: Callable, args: Any, kwargs: Any) -> Any:
     """Return what `function` gives for symbolic arguments: a structure of symbolic tensors.
 
+    Masks that the arguments carry are seen by `function`, and those of its results are kept.
+
     Arguments:
         function: any function of arrays that JAX can trace.
         args: its positional arguments, arrays of which may be symbolic.
@@ -104,24 +106,34 @@ def infer(function: Callable, args: Any, kwargs: Any) -> Any:
 
     def run(*values: Any) -> Any:
         filled = list(leaves)
-        for place, value in zip(places, values, strict=True):
+        for place, (value, mask) in zip(places, values, strict=True):
             filled[place] = value
+            if mask is not None:
+                scope.set_mask(value, mask)
         positional, named = jax.tree.unflatten(structure, filled)
         with scope.StatelessScope(abstract=True):
-            return function(*positional, **named)
+            outputs = function(*positional, **named)
+        return outputs, [scope.get_mask(leaf) for leaf in jax.tree.leaves(outputs)]
 
-    def specs(size: int) -> list[jax.ShapeDtypeStruct]:
-        return [
-            jax.ShapeDtypeStruct([size if s is None else s for s in leaf.shape], leaf.dtype)
-            for leaf in (leaves[place] for place in places)
-        ]
+    def spec(tensor: SymbolicTensor, size: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct([size if s is None else s for s in tensor.shape], tensor.dtype)
+
+    def specs(size: int) -> Any:
+        tensors = [leaves[place] for place in places]
+        return jax.tree.map(
+            lambda tensor: spec(tensor, size), [(t, scope.get_mask(t)) for t in tensors]
+        )
 
     first = jax.eval_shape(run, *specs(_TRIAL_SIZES[0]))
     if all(None not in leaves[place].shape for place in places):
         second = first
     else:
         second = jax.eval_shape(run, *specs(_TRIAL_SIZES[1]))
-    return jax.tree.map(_common, first, second)
+    outputs, masks = jax.tree.map(_common, first, second)
+    for tensor, mask in zip(jax.tree.leaves(outputs), masks, strict=True):
+        if mask is not None:
+            scope.set_mask(tensor, mask)
+    return outputs
 
 
 def _common(first: jax.ShapeDtypeStruct, second: jax.ShapeDtypeStruct) -> SymbolicTensor:

@@ -90,16 +90,19 @@ class _ConvTranspose(ConvolutionBase):
         return before, total - before
 
     def call(self, inputs: Any) -> Any:
-        outputs = lax.conv_transpose(
+        return self._finish(self.transpose(inputs, self.kernel.value), self.bias)
+
+    def transpose(self, inputs: Any, kernel: Any) -> Any:
+        """Return the transposed convolution alone, by any kernel of this layer's size."""
+        return lax.conv_transpose(
             inputs,
-            self.kernel.value,
+            kernel,
             self.strides,
             [self._padding(axis) for axis in range(self.rank)],
             rhs_dilation=self.dilation_rate,
             dimension_numbers=dimension_numbers(self.rank, self.data_format),
             transpose_kernel=True,
         )
-        return self._finish(outputs, self.bias)
 
 
 class Conv1DTranspose(_ConvTranspose):

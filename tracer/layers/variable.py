@@ -1,5 +1,6 @@
 """Variables: named arrays that layers own."""
 
+import itertools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 
 from xlathe.tracer.layers import scope
 from xlathe.tracer.layers.arithmetic import Arithmetic
+
+_numbers = itertools.count()
 
 
 class Variable(Arithmetic):
@@ -47,6 +50,7 @@ class Variable(Arithmetic):
         constraint: Callable | None = None,
         kind: str = "weight",
     ):
+        self.number = next(_numbers)  # weights are in the order in which they were made
         self.name = name or "variable"
         self.path = path or self.name
         self._trainable = trainable
@@ -156,6 +160,15 @@ class Variable(Arithmetic):
     def _operate(self, name: str, *operands: Any) -> Any:
         values = (o.value if isinstance(o, Variable) else o for o in operands)
         return getattr(operator, name)(*values)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"A Variable cannot be used as a boolean: take the value of {self}.")
 
     def __jax_array__(self) -> Any:
         return self.value

@@ -50,6 +50,7 @@ def functional_config(model: "Layer", graph: "LayerGraph") -> dict[str, Any]:
         "layers": [
             {
                 **serialization.serialize(layer),
+                "name": layer.name,
                 "calls": [
                     {"args": write(list(node.args)), "kwargs": write(node.kwargs)}
                     for node in calls.get(id(layer), [])
@@ -69,11 +70,13 @@ def rebuild(config: dict[str, Any], custom_objects: Any) -> tuple[Any, Any]:
     calls: dict[str, list[dict[str, Any]]] = {}
     made: dict[tuple[str, int, int], SymbolicTensor] = {}
     for entry in config["layers"]:
-        plain = {key: value for key, value in entry.items() if key != "calls"}
+        plain = {key: value for key, value in entry.items() if key not in ("name", "calls")}
         layer = serialization.deserialize(plain, custom_objects)
-        layers[layer.name], calls[layer.name] = layer, entry["calls"]
+        # A `get_config` of the user's may leave the name out.
+        name = layer.name = entry.get("name", layer.name)
+        layers[name], calls[name] = layer, entry["calls"]
         if not entry["calls"]:
-            made[layer.name, 0, 0] = layer.output
+            made[name, 0, 0] = layer.output
 
     def read(value: Any) -> Any:
         if isinstance(value, dict) and set(value) == {_TENSOR}:

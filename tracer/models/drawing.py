@@ -96,7 +96,7 @@ def drawing_of(model: "Model", show: Show, prefix: str = "") -> Drawing:
 
 
 def _lines(layer: Layer, nodes: list[symbolic.Node], show: Show) -> list[str]:
-    kind = type(layer).__name__
+    kind = getattr(layer, "type_name", type(layer).__name__)
     lines = [f"{layer.name} ({kind})" if show.layer_names else kind]
     activation = getattr(layer, "activation", None)
     if show.layer_activations and activation is not None:

@@ -29,42 +29,71 @@ class LayerGraph:
         self.outputs = outputs
         self.input_tensors = _tensors("inputs", inputs)
         self.output_tensors = _tensors("outputs", outputs)
-        self.nodes = self._sort()
-        starts = [t.node.layer for t in self.input_tensors if t.node is not None]
-        called = [node.layer for node in self.nodes]
-        self.layers: list[Layer] = list({id(layer): layer for layer in starts + called}.values())
+        self.nodes, found = self._sort()
+        self.layers = self._by_depth(found)
 
-    def _sort(self) -> list[Node]:
-        """Return the nodes needed, each after those it depends on."""
+    def _sort(self) -> tuple[list[Node], list[Layer]]:
+        """Return the nodes needed, each after those it depends on, and layers as they are found.
+
+        Layers are found from the outputs on, each before those it depends on.
+        """
         given = {id(tensor) for tensor in self.input_tensors}
         order: list[Node] = []
+        found: dict[int, Layer] = {}
         done: set[int] = set()
-        pending: list[tuple[Node, bool]] = []
+        pending: list[tuple[Node, str]] = []
 
         def need(tensor: SymbolicTensor) -> None:
-            if id(tensor) in given or (tensor.node is not None and id(tensor.node) in done):
+            if id(tensor) in given:
+                if tensor.node is not None:
+                    pending.append((tensor.node, "start"))
+                return
+            if tensor.node is not None and id(tensor.node) in done:
                 return
             if tensor.node is None or isinstance(tensor.node.layer, InputLayer):
                 raise ValueError(
                     f"Output is not connected to `inputs`: it needs {tensor}, which is not among "
                     f"the inputs {[t.name for t in self.input_tensors]} of the model."
                 )
-            pending.append((tensor.node, False))
+            pending.append((tensor.node, "new"))
 
         for output in self.output_tensors:
             need(output)
             while pending:
-                node, ready = pending.pop()
-                if id(node) in done:
+                node, state = pending.pop()
+                found.setdefault(id(node.layer), node.layer)
+                if state == "start" or id(node) in done:
                     continue
-                if ready:
+                if state == "ready":
                     done.add(id(node))
                     order.append(node)
                     continue
-                pending.append((node, True))
+                pending.append((node, "ready"))
                 for tensor in reversed(node.inputs):
                     need(tensor)
-        return order
+        return order, list(found.values())
+
+    def _by_depth(self, found: list[Layer]) -> list[Layer]:
+        """Return the layers in Keras's order: those farthest from the outputs first.
+
+        Those equally far are in the order of `found`. A layer that is called several times is as
+        far as its farthest call.
+        """
+        depths: dict[int, int] = {}
+        of_layers: dict[int, int] = {}
+        for node in reversed(self.nodes):
+            depth = max(depths.get(id(node), 0), of_layers.get(id(node.layer), 0))
+            depths[id(node)] = of_layers[id(node.layer)] = depth
+            for tensor in node.inputs:
+                if tensor.node is not None:
+                    depths[id(tensor.node)] = max(depth + 1, depths.get(id(tensor.node), 0))
+        starts = [t.node for t in self.input_tensors if t.node is not None]
+        for node in starts:
+            depth = max(depths.get(id(node), 0), of_layers.get(id(node.layer), 0))
+            of_layers[id(node.layer)] = depth
+        known = {id(layer) for layer in found}
+        unused = [node.layer for node in starts if id(node.layer) not in known]
+        return sorted([*unused, *found], key=lambda layer: -of_layers[id(layer)])
 
     def run(self, inputs: Any, masks: Any = None) -> Any:
         """Return the outputs for arrays in the place of the inputs."""

@@ -46,6 +46,12 @@ class Model(Layer):
         functional = type(self).__name__ == "Model"
         return "functional" if functional else super().default_name()
 
+    @property
+    def type_name(self) -> str:
+        """What a summary calls it: the name of Keras's class."""
+        name = type(self).__name__
+        return "Functional" if name == "Model" and self._graph is not None else name
+
     def _use_graph(self, graph: LayerGraph) -> None:
         """Become the model of this graph."""
         self._graph = graph
@@ -108,7 +114,12 @@ class Model(Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers that this model holds directly."""
+        """The layers that this model holds directly; functions of tensors aren't among them."""
+        return [layer for layer in self._sublayers() if not layer.is_function]
+
+    @property
+    def operations(self) -> list[Layer]:
+        """The layers that this model holds directly, and functions of tensors."""
         return self._sublayers()
 
     @property

@@ -33,7 +33,9 @@ def print_summary(
         header.append("Trainable")
         widths = [0.88 * width for width in widths] + [1.0]
     length = line_length or (98 if branched else 78)
-    rows = _rows(model, _chosen(model.layers, layer_range), branched, expand_nested, show_trainable)
+    rows = _rows(
+        model, _chosen(model.operations, layer_range), branched, expand_nested, show_trainable
+    )
     lines = [f'Model: "{model.name}"', *_table(header, rows, widths, length), *_totals(model)]
     (print_fn or print)("\n".join(lines))
 
@@ -65,7 +67,7 @@ def _rows(
     for layer in layers:
         count = sum(weight.size for weight in layer.weights)
         row = [
-            f"{indent}{layer.name} ({type(layer).__name__})",
+            f"{indent}{layer.name} ({getattr(layer, 'type_name', type(layer).__name__)})",
             _output_shape(model, layer),
             f"{count:,}" if layer.built else f"{count:,} (unbuilt)",
         ]
@@ -92,10 +94,8 @@ def _output_shape(model: "Model", layer: Layer) -> str:
     if not calls:
         seen = layer._seen_shape
         return str((None, *seen[1:])) if seen else "?"
-    shapes = symbolic.shape_of(calls[0].outputs)
-    if isinstance(shapes, dict):
-        return str(shapes)
-    return ", ".join(map(str, shapes)) if isinstance(shapes, list) else str(shapes)
+    shapes = [str(tensor.shape) for tensor in symbolic.symbolic_leaves(calls[0].outputs)]
+    return shapes[0] if len(shapes) == 1 else f"[{', '.join(shapes)}]"
 
 
 def _sources(model: "Model", layer: Layer) -> str:
@@ -156,11 +156,15 @@ def _table(
 
 
 def _totals(model: "Model") -> list[str]:
+    optimizer: Any = getattr(model, "optimizer", None)
+    state = optimizer.variables if getattr(optimizer, "built", False) else []
     groups = {
-        "Total": model.weights,
+        "Total": [*model.weights, *state],
         "Trainable": model.trainable_weights,
         "Non-trainable": model.non_trainable_weights,
     }
+    if state:
+        groups["Optimizer"] = state
     return [
         f" {name} params: {sum(weight.size for weight in weights):,} ({_memory(weights)})"
         for name, weights in groups.items()

@@ -1,6 +1,8 @@
 """Optimizers, by Keras's names."""
 
 from xlathe.optimizers import schedules as schedules
+from xlathe.runtime.training.compiling import deserialize_optimizer
+from xlathe.runtime.training.compiling import serialize as serialize
 from xlathe.runtime.training.optimizers.catalogue import SGD as SGD
 from xlathe.runtime.training.optimizers.catalogue import Adadelta as Adadelta
 from xlathe.runtime.training.optimizers.catalogue import Adafactor as Adafactor
@@ -17,3 +19,7 @@ from xlathe.runtime.training.optimizers.catalogue import Optax as Optax
 from xlathe.runtime.training.optimizers.catalogue import Optimizer as Optimizer
 from xlathe.runtime.training.optimizers.catalogue import RMSprop as RMSprop
 from xlathe.runtime.training.optimizers.catalogue import get as get
+from xlathe.tracer.absent import reporter
+
+deserialize = deserialize_optimizer
+__getattr__ = reporter("optimizers", globals())

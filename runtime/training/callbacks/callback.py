@@ -164,9 +164,12 @@ def _flatten(callbacks: Any) -> list[Any]:
 
 
 def as_python(logs: Any) -> Logs:
-    """Return logs with numbers for scalar arrays, and NumPy arrays for others."""
+    """Return logs with numbers for scalar arrays, NumPy arrays for others, and no dicts inside."""
     result: Logs = {}
     for name, value in (logs or {}).items():
+        if isinstance(value, dict):
+            result.update(as_python(value))
+            continue
         array = value if isinstance(value, float | int | str) else np.asarray(value)
         result[name] = array.item() if getattr(array, "ndim", None) == 0 else array  # pyright: ignore[reportAttributeAccessIssue]
     return result

@@ -34,7 +34,7 @@ from xlathe.runtime.training.losses.functions import (
     squared_hinge,
     tversky,
 )
-from xlathe.runtime.training.losses.reduction import check_reduction, reduce_weighted
+from xlathe.runtime.training.losses.reduction import check_reduction, reduce_weighted, same_rank
 from xlathe.runtime.training.names import resolve
 from xlathe.tracer.layers.naming import snake_case
 
@@ -189,6 +189,8 @@ class LossFunctionWrapper(Loss):
         self.casts_targets = fn not in _WITH_LABELS
 
     def call(self, y_true: Any, y_pred: Any) -> Array:
+        if all(isinstance(item, jax.Array) for item in (y_true, y_pred)):
+            y_true, y_pred = same_rank(y_true, y_pred)
         return self.fn(y_true, y_pred, **self.arguments)
 
     def get_config(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from xlathe.runtime.training.names import find
+from xlathe.runtime.training.names import find, from_config
 from xlathe.runtime.training.optimizers.loss_scaling import LossScaleOptimizer as LossScaleOptimizer
 from xlathe.runtime.training.optimizers.optimizer import Optimizer as Optimizer
 from xlathe.runtime.training.optimizers.optimizer import OptimizerState as OptimizerState
@@ -498,7 +498,7 @@ NAMED: dict[str, Any] = {
 
 
 def get(identifier: Any) -> Optimizer:
-    """Return an optimizer of what a user gives: a name, a class, an object, or optax's.
+    """Return an optimizer of what a user gives: a name, a config, a class, an object, or optax's.
 
     Args:
         identifier: the above.
@@ -512,6 +512,8 @@ def get(identifier: Any) -> Optimizer:
     if isinstance(identifier, str):
         known = identifier if identifier in NAMED else identifier.lower()
         identifier = NAMED[known] if known in NAMED else find("optimizer", identifier, NAMED)
+    if isinstance(identifier, dict):
+        identifier = from_config("optimizer", identifier)
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
         identifier = identifier()  # pyright: ignore[reportCallIssue]
     if isinstance(identifier, Optimizer):

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import optax
 
 from xlathe.runtime.training.once import run_once
+from xlathe.runtime.training.optimizers.own_rules import OwnRule
 from xlathe.tracer.layers.naming import snake_case
-from xlathe.tracer.layers.variable import Variable
+from xlathe.tracer.layers.variable import Variable, value_of
 
 Array = jax.Array
 
@@ -33,8 +34,8 @@ class OptimizerState(NamedTuple):
     averages: Any
 
 
-class Optimizer:
-    """Base of the optimizers: subclass it and write `slots` and `step`.
+class Optimizer(OwnRule):
+    """Base of the optimizers: subclass it and write `slots` and `step`, or Keras's `update_step`.
 
     Args:
         learning_rate: a number, a schedule (a function of the step count), or a function without
@@ -104,6 +105,8 @@ class Optimizer:
         self._variables: list[Variable] = []
         self._tree: Any = None
         self._parameters: list[Any] = []
+        self._own: list[Variable] = []
+        self._own_counted = 0
         self._undecayed: tuple[set[int], str | None] = (set(), None)
 
     def slots(self, parameter: Array) -> dict[str, Array]:
@@ -134,12 +137,16 @@ class Optimizer:
 
     def init_rule(self, parameters: list[Array]) -> Any:
         """Return the state of the update rule; `slots` of each parameter by default."""
+        if self.has_own_rule():
+            return self.own_state()
         return [self.slots(parameter) for parameter in parameters]
 
     def apply_rule(
         self, gradients: list[Array], rule: Any, parameters: list[Array], rate: Any, count: Array
     ) -> tuple[list[Array], Any]:
         """Return parameters and rule state after a step; `step` of each by default."""
+        if self.has_own_rule():
+            return self.apply_own_rule(gradients, rule, parameters, rate)
         results = []
         for parameter, gradient, slots in zip(parameters, gradients, rule, strict=True):
             kind = parameter.dtype
@@ -158,19 +165,22 @@ class Optimizer:
             [jnp.zeros_like(x) for x in leaves] if self.use_ema else (),
         )
 
-    def apply(
-        self, gradients: Any, state: OptimizerState, params: Any
-    ) -> tuple[Any, OptimizerState]:
-        """Return parameters and state after a step.
+    def apply(self, gradients: Any, state: Any = None, params: Any = None) -> Any:
+        """Return parameters and state after a step; or, as in Keras, update variables in place.
 
         Args:
             gradients: a pytree like `params`; `None` where there is no gradient.
-            state: the state before.
+            state: the state before; without `params` the variables to update, those that the
+                optimizer was built with by default.
             params: the parameters before.
 
         Returns:
-            Both after the step.
+            Both after the step; `None` if variables were updated in place.
         """
+        if params is None:
+            variables = self._parameters if state is None else state
+            Optimizer.apply_gradients(self, zip(gradients, variables, strict=True))
+            return None
         leaves, tree = jax.tree.flatten(params)
         given = jax.tree.leaves(gradients, is_leaf=lambda x: x is None)
         grads = [
@@ -285,8 +295,9 @@ class Optimizer:
     @property
     def variables(self) -> list[Variable]:
         """The state as variables: the step count, the learning rate, and what a rule keeps."""
-        if not self._variables:
-            self._make_variables([])
+        # A `build` of the user's adds variables after that of this class has made the state.
+        if not self._variables or (self.has_own_rule() and len(self._own) != self._own_counted):
+            self._make_variables([variable.value for variable in self._parameters])
         return list(self._variables)
 
     def build(self, variables: Iterable[Any]) -> None:
@@ -299,6 +310,7 @@ class Optimizer:
 
     def _make_variables(self, parameters: list[Array]) -> None:
         before = self._variables
+        self._own_counted = len(self._own)
         state = run_once(self.init, parameters)
         paths, self._tree = jax.tree_util.tree_flatten_with_path(state)
         self._variables = [
@@ -337,7 +349,7 @@ class Optimizer:
 
     def state_of(self, values: Sequence[Any]) -> OptimizerState:
         """Return the state that a list of the variables' values stands for."""
-        if len(values) != len(self._variables):
+        if len(values) != len(self.variables):
             raise ValueError(
                 "Argument `optimizer_variables` must be a list of tensors corresponding 1:1 to "
                 f"{type(self).__name__}().variables. Received list with length {len(values)}, "
@@ -376,8 +388,17 @@ class Optimizer:
                 f"{len(self._parameters)} variables that the optimizer was built with. Received "
                 f"{len(grads)} gradients and {len(trainable_variables)} variables."
             )
-        values = [getattr(x, "value", x) for x in trainable_variables]
-        new, state = self.apply(list(grads), self.state_of(optimizer_variables), values)
+        values = [value_of(variable) for variable in trainable_variables]
+        if type(self).apply is not Optimizer.apply:
+            kept = dict(zip(self.variables, map(value_of, optimizer_variables), strict=True))
+            return self.run_own_apply(grads, values, kept)
+        return self._applied(optimizer_variables, grads, values)
+
+    def _applied(
+        self, optimizer_variables: Sequence[Any], grads: Sequence[Any], values: list[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        state = self.state_of(optimizer_variables)
+        new, state = Optimizer.apply(self, list(grads), state, values)
         new = [
             value if getattr(variable, "constraint", None) is None else variable.constraint(value)
             for variable, value in zip(self._parameters, new, strict=True)
@@ -388,8 +409,8 @@ class Optimizer:
         """Update variables in place by `(gradient, variable)` pairs; return the step count."""
         pairs = list(grads_and_vars)
         self.build([variable for _, variable in pairs])
-        new, state = self.stateless_apply(
-            self._variables, [grad for grad, _ in pairs], [variable for _, variable in pairs]
+        new, state = self._applied(
+            self.variables, [grad for grad, _ in pairs], [variable.value for _, variable in pairs]
         )
         for variable, value in zip(self._parameters + self._variables, new + state, strict=True):
             variable.assign(value)

@@ -437,3 +437,18 @@ def test_a_step_is_given_what_there_is_of_a_batch():
         model.fit(**options, verbose=0)
     lengths = [len(data) if isinstance(data, tuple) else 1 for data in seen]
     assert list(dict.fromkeys(lengths)) == [1, 2, 3]
+
+
+def test_targets_for_those_outputs_alone_that_have_a_loss():
+    inputs = xl.Input((2,))
+    hidden = xl.layers.Dense(3, name="hidden")(inputs)
+    model = xl.Model(inputs, [xl.layers.Dense(1, name="out")(hidden), hidden])
+    model.compile("sgd", loss=["mse", None], metrics=[["mae"], None])
+    x, y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
+    assert set(model.fit(x, y, verbose=0).history) == {"loss", "out_mae"}
+    model.compile("sgd", loss={"out": "mse"})
+    assert model.evaluate(x, {"out": y}, verbose=0) == pytest.approx(
+        np.mean((model.predict(x, verbose=0)[0] - y) ** 2), rel=1e-4
+    )
+    with pytest.raises(ValueError, match="2 outputs, and there are 3 targets"):
+        model.fit(x, [y, y, y], verbose=0)

@@ -76,3 +76,14 @@ def test_models_that_end_in_a_softmax_profit():
     assert counted[0] == counted[1] == counted[2] - 1
     np.testing.assert_allclose(dense, layer, rtol=1e-6)
     np.testing.assert_allclose(dense, plain, rtol=1e-6)
+
+
+def test_functions_of_ones_own_are_given_targets_of_the_predictions_rank():
+    def squares(y_true, y_pred):
+        assert y_true.shape == y_pred.shape == (4, 1)
+        return (y_true - y_pred) ** 2
+
+    x, y = np.ones((4, 2), "float32"), np.arange(4, dtype="float32")
+    model = xl.Sequential([xl.Input((2,)), layers.Dense(1, kernel_initializer="zeros")])
+    model.compile("sgd", squares)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(np.mean(y**2))

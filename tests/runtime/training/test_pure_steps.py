@@ -78,7 +78,32 @@ def test_a_model_needs_no_call_beside_its_own_step():
 def test_names_of_metrics():
     model = model_of()
     model.train_on_batch(X, Y)
-    assert model.metrics_names == ["loss", "mae"]
+    assert model.metrics_names == ["loss", "compile_metrics"]
+
+
+def test_the_metrics_of_compile_are_one_metric_in_a_step_of_ones_own():
+    class Own(xl.Model):
+        def train_step(self, state, data):
+            trainable, others, optimizer, metrics = state
+            x, y, weights = xl.utils.unpack_x_y_sample_weight(data)
+            y_pred, others = self.stateless_call(trainable, others, x, training=True)
+            logs, after = {}, []
+            for metric in self.metrics:
+                mine = metrics[len(after) : len(after) + len(metric.variables)]
+                if metric.name == "loss":
+                    mine = metric.stateless_update_state(mine, 7.0)
+                else:
+                    mine = metric.stateless_update_state(mine, y, y_pred, sample_weight=weights)
+                logs[metric.name] = metric.stateless_result(mine)
+                after += mine
+            return logs, (trainable, others, optimizer, after)
+
+    inputs = xl.Input((2,))
+    model = Own(inputs, xl.layers.Dense(1, kernel_initializer="zeros")(inputs))
+    model.compile("sgd", "mse", metrics=["mae"], weighted_metrics=["mse"])
+    x, y = np.ones((2, 2), "float32"), np.array([[1.0], [3.0]], "float32")
+    history = model.fit(x, y, sample_weight=np.array([3.0, 1.0]), shuffle=False, verbose=0).history
+    assert history == {"mae": [2.0], "mse": [3.0], "loss": [7.0]}
 
 
 @pytest.mark.parametrize("by", ["variables", "names"])
@@ -112,3 +137,53 @@ def test_variables_count_up_and_down():
 def test_output_shapes_without_building():
     assert layers.Dense(3).compute_output_shape((None, 7)) == (None, 3)
     assert layers.Conv2D(4, 3).compute_output_shape((2, 8, 8, 1)) == (2, 6, 6, 4)
+
+
+class Momentum(xl.optimizers.Optimizer):
+    """An optimizer as one writes it for Keras."""
+
+    def __init__(self, learning_rate=0.1, momentum=0.9, **kwargs):
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.momentum = momentum
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.moments = [self.add_variable_from_reference(v, name="moment") for v in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        moment = self.moments[self._get_variable_index(variable)]
+        self.assign(moment, moment * self.momentum - gradient * learning_rate)
+        self.assign_add(variable, moment)
+
+
+class Centralized(xl.optimizers.SGD):
+    """An optimizer that changes gradients before they are applied."""
+
+    def apply(self, grads, trainable_variables=None):
+        centred = [g - xl.ops.mean(g, axis=0) for g in grads]
+        return super().apply(centred, trainable_variables)
+
+
+def test_an_optimizer_written_as_for_keras():
+    ours, known = model_of(Momentum()), model_of(xl.optimizers.SGD(0.1, momentum=0.9))
+    known.set_weights(ours.get_weights())
+    first, second = (m.fit(X, Y, epochs=3, shuffle=False, verbose=0).history for m in (ours, known))
+    np.testing.assert_allclose(first["loss"], second["loss"], rtol=1e-5)
+    assert len(ours.optimizer.variables) == len(known.optimizer.variables)
+
+
+def test_an_optimizer_that_changes_gradients():
+    optimizer = Centralized(0.5)
+    kernel = xl.Variable(np.zeros((2, 1), "float32"))
+    optimizer.apply([np.array([[1.0], [3.0]], "float32")], [kernel])
+    np.testing.assert_allclose(kernel.value, [[0.5], [-0.5]])
+    values, state = optimizer.stateless_apply(
+        [v.value for v in optimizer.variables], [np.array([[1.0], [3.0]], "float32")], [kernel]
+    )
+    np.testing.assert_allclose(values[0], [[1.0], [-1.0]])
+    np.testing.assert_allclose(kernel.value, [[0.5], [-0.5]])
+    assert int(state[0]) == 2
+    model = model_of(Centralized(0.1))
+    assert model.fit(X, Y, epochs=2, verbose=0).epoch == [0, 1]

@@ -326,3 +326,58 @@ def test_a_model_that_data_built_comes_back(tmp_path, make):
     model.save(tmp_path / "m")
     loaded = xl.load_model(tmp_path / "m", custom_objects={"Subclassed": Subclassed})
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
+
+
+def test_objects_and_architectures_as_data(tmp_path):
+    model = xl.Sequential([xl.Input((2,)), xl.layers.Dense(3, activation="relu", name="first")])
+    again = xl.models.model_from_json(model.to_json(indent=2))
+    assert [layer.get_config() for layer in again.layers] == [
+        layer.get_config() for layer in model.layers
+    ]
+    for item in (
+        xl.layers.Dense(2, name="d"),
+        xl.optimizers.SGD(0.25, momentum=0.5),
+        xl.losses.Huber(delta=2.0),
+        xl.losses.MeanSquaredError(reduction="sum"),
+        xl.metrics.MeanSquaredError(name="squares"),
+        xl.metrics.Mean(name="m"),
+        xl.regularizers.L2(0.5),
+        xl.initializers.constant(2.0),
+        xl.constraints.max_norm(3),
+        xl.optimizers.schedules.ExponentialDecay(0.1, 3, 0.9),
+    ):
+        found = xl.saving.deserialize_keras_object(xl.saving.serialize_keras_object(item))
+        assert type(found) is type(item)
+        assert found.get_config() == item.get_config()
+    assert xl.activations.deserialize(xl.activations.serialize(xl.activations.relu)) is (
+        xl.activations.relu
+    )
+
+
+def test_a_scope_of_custom_objects():
+    def squash(x):
+        return xl.ops.tanh(x) ** 2
+
+    inputs = xl.Input((2,))
+    model = xl.Model(inputs, xl.layers.Activation(squash)(inputs))
+    config = model.get_config()
+    with pytest.raises(ValueError, match="Unknown function: 'squash'"):
+        xl.Model.from_config(config)
+    with xl.saving.custom_object_scope({"squash": squash}):
+        again = xl.Model.from_config(config)
+        assert xl.saving.get_registered_object("squash") is squash
+    assert xl.saving.get_registered_object("squash") is None
+    ones = np.ones((1, 2), "float32")
+    np.testing.assert_allclose(again(ones), model(ones))
+
+
+def test_configs_where_names_are_taken():
+    assert xl.optimizers.get({"class_name": "SGD", "config": {"momentum": 0.5}}).momentum == 0.5
+    assert xl.losses.get({"class_name": "Huber", "config": {"delta": 0.5}})([2.0], [0.0]) == 0.875
+    assert xl.metrics.get(xl.metrics.serialize(xl.metrics.Mean(name="m"))).name == "m"
+    for module in (xl.losses, xl.metrics):
+        item = module.MeanSquaredError(name="squares")
+        assert type(module.deserialize(module.serialize(item))) is type(item)
+        assert type(module.get({"class_name": "MeanSquaredError", "config": {}})) is type(item)
+    with pytest.raises(ValueError, match="Unknown class: 'Hubert'"):
+        xl.losses.get({"class_name": "Hubert", "config": {}})

@@ -63,3 +63,21 @@ def test_masks_are_forgotten_with_their_arrays():
     assert len(scope._masks) == before + 1
     del embedded
     assert len(scope._masks) == before
+
+
+def test_symbolic_tensors_have_masks():
+    class Softmax(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.supports_masking = True
+
+        def call(self, inputs, mask=None):
+            assert mask is not None
+            weights = jax.numpy.exp(inputs) * mask[..., None]
+            return weights / weights.sum(1, keepdims=True)
+
+    tokens = xl.Input((None,), dtype="int32")
+    scores = layers.Dense(1)(layers.Embedding(5, 3, mask_zero=True)(tokens))
+    shares = np.asarray(xl.Model(tokens, Softmax()(scores))(TOKENS))
+    assert np.all(shares[0, 2:] == 0)
+    np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)

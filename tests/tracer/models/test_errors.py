@@ -109,3 +109,9 @@ def test_an_error_of_the_users_own_function_is_theirs():
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         xl.Sequential([xl.Input((2,)), layers.Lambda(fail)])
+
+
+@pytest.mark.parametrize("sizes", [(0, 3), (3, -1), (2.5, 3)])
+def test_sizes_of_an_embedding(sizes):
+    with pytest.raises(ValueError, match="expected a positive integer"):
+        layers.Embedding(*sizes)

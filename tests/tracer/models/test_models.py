@@ -1,6 +1,7 @@
 """Sequential, functional and subclassed models."""
 
 import json
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -223,3 +224,83 @@ def test_summary_has_keras_columns():
     ):
         assert part in text
     assert max(map(len, text.splitlines())) <= 98
+
+
+def test_a_config_without_a_name():
+    class Scale(layers.Layer):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def call(self, x):
+            return x * self.factor
+
+        def get_config(self):
+            return {"factor": self.factor}
+
+    inputs = xl.Input((2,))
+    model = xl.Model(inputs, Scale(3.0)(Scale(2.0)(inputs)))
+    again = xl.Model.from_config(model.get_config(), custom_objects={"Scale": Scale})
+    np.testing.assert_allclose(again(np.ones((1, 2), "float32")), 6)
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+
+
+def test_layers_are_in_the_order_of_their_distance_from_the_outputs():
+    wide, deep = xl.Input((3,), name="wide"), xl.Input((3,), name="deep")
+    shared = layers.Dense(3, name="shared")
+    first = layers.Dense(3, name="first")(deep)
+    second = shared(layers.Dense(3, name="second")(shared(first)))
+    model = xl.Model([wide, deep], [layers.Concatenate(name="both")([wide, second])])
+    names = [layer.name for layer in model.layers]
+    assert names == ["deep", "first", "shared", "second", "wide", "both"]
+    assert [weight.path for weight in model.weights][::2] == [
+        "first/kernel",
+        "shared/kernel",
+        "second/kernel",
+    ]
+
+
+def test_the_summary_counts_the_optimizer_and_lists_several_outputs():
+    inputs = xl.Input((3, 2))
+    outputs, state = layers.GRU(2, return_sequences=True, return_state=True)(inputs)
+    model = xl.Model(inputs, [outputs + 1, state])
+    model.compile("sgd", ["mse", None])
+    model.fit(np.ones((2, 3, 2)), np.ones((2, 3, 2)), verbose=0)
+    lines: list[str] = []
+    model.summary(print_fn=lines.append)
+    assert " Optimizer params: 2 (8.00 B)" in lines[0]
+    assert f" Total params: {model.count_params() + 2} " in lines[0]
+    assert "[(None, 3, 2)," in lines[0]
+    assert re.search(r"add\w* \(Add\)", lines[0])
+
+
+def test_weights_are_in_the_order_in_which_they_were_made():
+    class Mixed(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.first = self.add_weight(shape=(1,), name="first")
+            self.second = xl.Variable(np.ones(2, "float32"), name="second")
+
+        def build(self, input_shape):
+            self.third = self.add_weight(shape=(3,), name="third")
+
+        def call(self, x):
+            return x
+
+    layer = Mixed()
+    layer(X)
+    assert [weight.name for weight in layer.weights] == ["first", "second", "third"]
+
+
+def test_python_on_variables_and_symbolic_tensors():
+    number = xl.Variable(2.5)
+    assert (float(number), int(number), float(7 // number)) == (2.5, 2, 2.0)
+    with pytest.raises(TypeError, match="cannot be used as a boolean"):
+        bool(number)
+    inputs = xl.Input((6,))
+    between = (inputs > -1) & (inputs < 1) | ~(inputs < 2)
+    model = xl.Model(inputs, [between, +inputs % 2, 5 // (inputs + 9)])
+    expected = [(X > -1) & (X < 1) | ~(X < 2), X % 2, 5 // (X + 9)]
+    for result, value in zip(model(X), expected, strict=True):
+        np.testing.assert_allclose(result, value, rtol=1e-5)
+    assert "logical_and" in [layer.name.rstrip("_0123456789") for layer in model.operations]
