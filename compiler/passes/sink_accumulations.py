@@ -46,12 +46,15 @@ class SinkAccumulations:
         relaxed: whether sums may be made in another order.
         max_bytes: the most memory that the operands of one product may take.
         min_gain: how many times faster it must be by estimate.
+        min_flops: on CPU, the fewest operations of a turn's products: smaller ones are part of the
+            loop's own code, and cost no launch. For a sum a fourth of it, as it is carried, too.
     """
 
     target: Target | None = None
     relaxed: bool = True
     max_bytes: int = 4 << 30
     min_gain: float = 1.1
+    min_flops: int = 1024
 
     def __call__(self, graph: Graph) -> Graph:
         """Sink work out of the scans in the graph and the graphs nested in it."""
@@ -61,7 +64,7 @@ class SinkAccumulations:
         scan = Scan(item)
         if not scan.length or not scan.is_plain:
             return None
-        leaving = _Leaving(scan, self.target or current_target(), self.max_bytes, self.min_gain)
+        leaving = _Leaving(scan, self)
         if not leaving.choose():
             return None
         return _build(scan, leaving, place)
@@ -117,11 +120,10 @@ def _adds(item: Node) -> bool:
 class _Leaving:
     """What of a scan's body can be done after it: which sums, which stacks, from what."""
 
-    def __init__(self, scan: Scan, target: Target, max_bytes: int, min_gain: float) -> None:
+    def __init__(self, scan: Scan, options: SinkAccumulations) -> None:
         self.scan = scan
-        self.target = target
-        self.max_bytes = max_bytes
-        self.min_gain = min_gain
+        self.options = options
+        self.target = options.target or current_target()
         self.accumulators = _accumulators(scan)
         body = scan.body
         inside = [port.inner for port in (*scan.carries, *scan.xs)]
@@ -260,9 +262,10 @@ class _Leaving:
         turns, target = self.scan.length, self.target
         summed = self._summed()
         before = after = 0.0
-        largest = 0
+        largest, flops_of_turn = 0, 0.0
         for item in self.products_of(root):
             flops = node_flops(item)
+            flops_of_turn += flops
             shared = sum(s.type.nbytes for s in item.inputs if s not in self.varying)
             varying = sum(s.type.nbytes for s in item.inputs) - shared
             made = item.type.nbytes * (1 if item in summed else turns)
@@ -278,11 +281,16 @@ class _Leaving:
         else:
             before += target.seconds(0, 3 * turns * root.type.nbytes, 1)
         after += target.seconds(0, stacked, 0)
-        if max(stacked, largest) > self.max_bytes:
+        if max(stacked, largest) > self.options.max_bytes:
             size = max(stacked, largest) >> 20
             log_miss(Miss(_NAME, f"what it reads takes {size} MiB for all turns", root))
             return False
-        if before < self.min_gain * after:
+        fewest = self.options.min_flops // (1 if root in ys else 4)
+        if target.platform == "cpu" and flops_of_turn < fewest:
+            reason = f"{flops_of_turn:.0f} FLOP a turn are part of the loop's own code"
+            log_miss(Miss(_NAME, reason, root))
+            return False
+        if before < self.options.min_gain * after:
             log_miss(Miss(_NAME, "one product for all turns gains little", root))
             return False
         return True

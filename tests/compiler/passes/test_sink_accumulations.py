@@ -39,7 +39,7 @@ U = random(HIDDEN, HIDDEN, seed=4)
 @pytest.mark.parametrize("target", [CPU, GPU], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_gradient_of_the_weights_is_one_product(cell, target):
-    graph, log = improved(SinkAccumulations(target), gradient(cell), *cell_arguments())
+    graph, log = improved(SinkAccumulations(target, min_flops=0), gradient(cell), *cell_arguments())
     backward = loops(graph)[-1]
     assert backward["reverse"]
     weights = {(INPUTS, 4 * HIDDEN), (HIDDEN, 4 * HIDDEN), (INPUTS + HIDDEN, 4 * HIDDEN)}
@@ -290,3 +290,19 @@ def test_a_sum_is_read_once_only_if_nothing_else_reads_the_carry():
     for scan in loops(graph):
         readers = users(scan["body"])
         assert all(readers.get(item) for item in scan["body"].parameters)
+
+
+def test_products_that_a_loop_holds_for_nothing_stay_on_cpus():
+    def scores(xs, u):
+        return lax.scan(lambda c, x: (c, x @ u @ x), 0.0, xs)[1]
+
+    row, matrix = random(TURNS, 8), random(8, 8, seed=1)
+    graph, log = improved(SinkAccumulations(CPU), scores, row, matrix)
+    assert [item.operation for item in graph.nodes].count("scan") == 1
+    assert "once after the loop" not in log.hits
+    assert [miss.reason for miss in log.misses] == [
+        "144 FLOP a turn are part of the loop's own code"
+    ]
+    for pass_ in (SinkAccumulations(GPU), SinkAccumulations(CPU, min_flops=0)):
+        graph, log = improved(pass_, scores, row, matrix)
+        assert log.hits["once after the loop"] == 1
