@@ -91,7 +91,7 @@ def test_functions_of_ones_own_are_given_targets_of_the_predictions_rank():
 
 def test_a_loss_that_is_called_in_a_way_of_its_own():
     class Spread(xl.losses.Loss):
-        def __call__(self, labels, features, sample_weight=None):
+        def __call__(self, labels, features, sample_weight=None):  # pyright: ignore
             return jax.numpy.var(features) + 0 * labels.sum()
 
     model = xl.Sequential([xl.Input((2,)), layers.Dense(2, kernel_initializer="ones")])
