@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -219,7 +220,9 @@ class OutputLosses:
             if loss is None:
                 continue
             mask = joined_mask(get_mask(output), rows)
-            value = loss(target, output, weight, mask=mask)
+            # A `__call__` of the user's may be Keras's, which has no mask.
+            own = "mask" not in inspect.signature(type(loss).__call__).parameters
+            value = loss(target, output, weight, **({} if own else {"mask": mask}))
             if tracker is not None:
                 count = jnp.shape(output)[0] if rows is None else rows.sum()
                 tracker.update_state(jax.lax.stop_gradient(value), sample_weight=count)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xlathe.runtime.training.checks import check_fit, check_targets
-from xlathe.runtime.training.data.sources import Batch
+from xlathe.runtime.training.data.sources import Batch, pack
 from xlathe.runtime.training.dispatch import loops_well
 from xlathe.runtime.training.once import run_once
 from xlathe.tracer.layers import scope
@@ -158,13 +158,13 @@ def trace_step(model: Any, batch: Batch, training: bool) -> Trace:
     """Return what a step computes, of a model that has steps of its own and no call."""
     groups = [model.trainable_variables, model.non_trainable_variables, model.metrics_variables]
     if training:
-        groups.insert(2, model.optimizer.variables)
+        groups.insert(2, model.optimizer_variables)
     state = tuple(
         [jax.ShapeDtypeStruct(variable.shape, variable.dtype) for variable in group]
         for group in groups
     )
     step = model.train_step if training else model.test_step
-    return Trace(jax.make_jaxpr(step)(state, tuple(batch)), None, True, True)
+    return Trace(jax.make_jaxpr(step)(state, pack(*batch)), None, True, True)
 
 
 def _specs(tree: Any) -> Any:

@@ -328,9 +328,17 @@ class Trainer(_Base):
         """Return what a step computes of a batch, given its shapes."""
         own = type(self).train_step if training else type(self).test_step
         default = Trainer.train_step if training else Trainer.test_step
-        if own is not default and self._graph is None and type(self).call is _Untrained.call:
+        if own is default or self._graph is not None:
+            return trace_call(self, batch.x, training)
+        if type(self).call is _Untrained.call:
             return trace_step(self, batch, training)
-        return trace_call(self, batch.x, training)
+        try:
+            return trace_call(self, batch.x, training)
+        except (TypeError, ValueError):
+            # `call` may be meant for something else than `x`, which the step makes.
+            if not all(layer.built for layer in self._flatten_layers()):
+                raise
+            return trace_step(self, batch, training)
 
     def compute_loss(
         self,

@@ -87,3 +87,14 @@ def test_functions_of_ones_own_are_given_targets_of_the_predictions_rank():
     model = xl.Sequential([xl.Input((2,)), layers.Dense(1, kernel_initializer="zeros")])
     model.compile("sgd", squares)
     assert model.evaluate(x, y, verbose=0) == pytest.approx(np.mean(y**2))
+
+
+def test_a_loss_that_is_called_in_a_way_of_its_own():
+    class Spread(xl.losses.Loss):
+        def __call__(self, labels, features, sample_weight=None):  # pyright: ignore
+            return jax.numpy.var(features) + 0 * labels.sum()
+
+    model = xl.Sequential([xl.Input((2,)), layers.Dense(2, kernel_initializer="ones")])
+    model.compile("sgd", Spread())
+    x = np.array([[1.0, 0.0], [0.0, 3.0]], "float32")
+    assert model.evaluate(x, np.zeros(2), verbose=0) == pytest.approx(1.0)

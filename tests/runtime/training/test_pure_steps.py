@@ -187,3 +187,32 @@ def test_an_optimizer_that_changes_gradients():
     assert int(state[0]) == 2
     model = model_of(Centralized(0.1))
     assert model.fit(X, Y, epochs=2, verbose=0).epoch == [0, 1]
+
+
+def test_a_step_may_call_the_model_on_something_else_than_x():
+    class Pairs(xl.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = xl.Sequential([xl.Input((2,)), xl.layers.Dense(1)])
+            self.built = True
+
+        def call(self, inputs, training=None):
+            first, second = inputs
+            return self.inner(first) - self.inner(second)
+
+        def train_step(self, state, data):
+            trainable, others, optimizer, metrics = state
+
+            def loss_of(trainable):
+                apart, _ = self.stateless_call(trainable, others, data, training=True)
+                return (apart**2).mean()
+
+            loss, grads = jax.value_and_grad(loss_of)(trainable)
+            trainable, optimizer = self.optimizer.stateless_apply(optimizer, grads, trainable)
+            return {"apart": loss}, (trainable, others, optimizer, metrics)
+
+    model = Pairs()
+    model.compile("sgd")
+    x = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+    apart = model.fit(x, x[::-1].copy(), epochs=2, verbose=0).history["apart"]
+    assert apart[0] > apart[1] > 0
