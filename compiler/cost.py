@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xlathe.compiler.ir import Graph, Node, nested
-from xlathe.compiler.ir.rewrite import rewrite, splice
+from xlathe.compiler.ir.rewrite import Replacement, rewrite, splice
 from xlathe.compiler.ops import lookup
 
 
@@ -72,12 +72,18 @@ def _with_composites_opened(graph: Graph) -> Graph:
     """The graph with what has a name as it is computed: names cost nothing."""
     if "composite" not in graph.operations:
         return graph
+    called: dict[Node, tuple[Node, ...]] = {}
 
-    def opened(item: Node) -> Node | None:
-        if item.operation != "composite":
+    def opened(item: Node) -> Replacement:
+        if item.operation == "composite":
+            results, _ = splice(item["body"], item.inputs, None)
+            called[results[0]] = item.inputs
+        elif item.operation == "composite_grad":
+            forward, cotangent = item.inputs
+            results, _ = splice(item["body"], (*called[forward], cotangent), None)
+        else:
             return None
-        (result,), _ = splice(item["body"], item.inputs, None)
-        return result
+        return results[0] if len(results) == 1 else results
 
     return rewrite(graph, opened)
 

@@ -124,12 +124,13 @@ def pipeline(
     loops = (*_precision(precision, target), *_loops(numerics, target))
     exact = (*EXACT, *_promotions(precision))
     if numerics == "strict":
-        return (*exact, *used, *loops, *_last(numerics, target), *_names(numerics, reference))
+        work = (*used, *loops, *_last(numerics, target))
+        return (*exact, *work, _names(numerics, reference, derive, work))
     finite = numerics == "finite"
     structure, formulas = _structure(finite, target), _formulas(finite, target)
     kernels = _kernels(target, derive, precision)
-    work = (*kernels, *structure, *used, *formulas, *loops, *_last(numerics, target))
-    return (*exact, *work, *_names(numerics, reference))
+    work = (*structure, *used, *formulas, *loops, *_last(numerics, target))
+    return (*exact, *kernels, *work, _names(numerics, reference, derive, work))
 
 
 def _kernels(target: Target, derive: Derive | None, precision: Policy | None) -> tuple[Step, ...]:
@@ -251,9 +252,15 @@ def _last(numerics: Numerics, target: Target) -> tuple[Step, ...]:
     )
 
 
-def _names(numerics: Numerics, reference: Reference | None) -> tuple[Step, ...]:
-    name = NameComposites(reference, relaxed=numerics != "strict")
-    return (Step(name, "last: no rule sees into what has a name"),)
+def _names(
+    numerics: Numerics,
+    reference: Reference | None,
+    derive: Derive | None,
+    work: tuple[Step, ...],
+) -> Step:
+    passes = tuple(step.transform for step in work)
+    name = NameComposites(reference, numerics != "strict", derive, passes)
+    return Step(name, "last: no rule sees into what has a name")
 
 
 class PassFailure(UserWarning):

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from xlathe.compiler.ir import Graph
 from xlathe.compiler.lowering import lower
 from xlathe.compiler.pipeline import EXACT, run_passes
+from xlathe.runtime.reference import tracing_settings
 from xlathe.tracer.capture import UnsupportedProgram, capture
 
 
-@functools.lru_cache(maxsize=64)
 def pullback(graph: Graph) -> Graph | None:
     """Derive a graph by JAX and bring what JAX makes of it to its normal form.
 
@@ -26,6 +26,11 @@ def pullback(graph: Graph) -> Graph | None:
         cotangents of those parameters that are floating point numbers, in order; None where the
         graph has none, or cannot hold its own derivative.
     """
+    return _derived(graph, tracing_settings())
+
+
+@functools.lru_cache(maxsize=64)
+def _derived(graph: Graph, settings: object) -> Graph | None:
     program = lower(graph)
     real = [jnp.issubdtype(type_.dtype, jnp.floating) for type_ in graph.parameter_types]
     if not any(real):

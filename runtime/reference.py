@@ -28,12 +28,13 @@ def reference(
     Returns:
         Its graph; None where the function doesn't take such arrays, or the graph cannot hold it.
     """
-    # What decides how JAX traces its own functions.
-    settings = (
-        *(getattr(jax.config, name) for name in ("jax_enable_x64", "jax_softmax_custom_jvp")),
-        jax.sharding.get_abstract_mesh(),
-    )
-    return _captured(function, keywords, types, settings)
+    return _captured(function, keywords, types, tracing_settings())
+
+
+def tracing_settings() -> tuple[object, ...]:
+    """What decides how JAX traces its own functions."""
+    names = ("jax_enable_x64", "jax_softmax_custom_jvp")
+    return (*(getattr(jax.config, name) for name in names), jax.sharding.get_abstract_mesh())
 
 
 @functools.lru_cache(maxsize=256)

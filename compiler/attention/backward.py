@@ -70,7 +70,7 @@ def gradients_of(
             break
         sources = (*attention.leaves, cotangent)
         mapping = dict(zip(pullback.parameters, sources, strict=True))
-        results, _, _ = instantiate(pullback, mapping, change=_simplified)
+        results, _, _ = instantiate(pullback, mapping, change=simplified)
         for result in results:
             derived.update(below(result, sources))
         gradient = _look_up(attention, cotangent, pullback, results, present)
@@ -204,6 +204,7 @@ def _standing(result: Node, present: AbstractSet[Node]) -> tuple[Node, tuple[int
     return None if result.operation == "parameter" else (result, order)
 
 
-def _simplified(item: Node) -> Node | None:
+def simplified(item: Node) -> Node | None:
+    """What the exact passes make of a node whose inputs they have been over; None if it stays."""
     folded = fold_node(item)
     return folded if folded is not None else SIMPLIFICATIONS(item)

@@ -82,6 +82,8 @@ def through(item: Node, operations: frozenset[str]) -> Node:
     return item
 
 
+_MOST_WAYS = 8
+
 MOVES = frozenset("broadcast_in_dim convert_element_type reshape copy".split())
 
 
@@ -98,13 +100,18 @@ def elementwise(root: Node, **keywords: Any) -> Reading:
 
 
 def above(item: Node, readers: Readers, operations: frozenset[str], most: int) -> Iterator[Node]:
-    """The nodes on the way up, as long as one way leads through these operations."""
+    """The nodes on the ways up through these operations, as long as there are few."""
+    level = {item: None}
     for _ in range(most):
-        found = [x for x in readers.get(item, ()) if x.operation in operations and x is not item]
-        if len(set(found)) != 1:
+        level = {
+            reader: None
+            for source in level
+            for reader in readers.get(source, ())
+            if reader.operation in operations and reader is not source
+        }
+        if len(level) > _MOST_WAYS:
             return
-        item = found[0]
-        yield item
+        yield from level
 
 
 def number(item: Node) -> float | None:

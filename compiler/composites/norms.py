@@ -195,28 +195,32 @@ def _scaled(
     rank = x.type.rank
     parameters = [_parameter(scale, axes, rank) for scale in scales]
     for operation in ("mul", "add")[len(scales) :]:
-        found = _next(root, readers, operation)
-        parameter = None if found is None else _parameter(found[1], axes, rank)
-        if found is None or parameter is None:
+        found = next(
+            (
+                (reader, parameter)
+                for reader, other in _next(root, readers, operation)
+                if (parameter := _parameter(other, axes, rank)) is not None
+            ),
+            None,
+        )
+        if found is None:
             break
         root = found[0]
-        parameters.append(parameter)
+        parameters.append(found[1])
     known = [parameter for parameter in parameters if parameter is not None]
     return (root, known) if len(known) == len(parameters) else None
 
 
-def _next(item: Node, readers: Readers, operation: str) -> tuple[Node, Node] | None:
-    """The only reader of a node, past a cast, and its other operand."""
-    found = set(readers.get(item, ()))
-    if len(found) != 1:
-        return None
-    (reader,) = found
-    if reader.operation == "convert_element_type":
-        return _next(reader, readers, operation)
-    if reader is item or reader.operation != operation:
-        return None
-    left, right = reader.inputs
-    return reader, right if left is item else left
+def _next(item: Node, readers: Readers, operation: str) -> Iterator[tuple[Node, Node]]:
+    """The readers of a node by an operation, past a cast, each with its other operand."""
+    for reader in dict.fromkeys(readers.get(item, ())):
+        if reader is item:
+            continue
+        if reader.operation == "convert_element_type":
+            yield from _next(reader, readers, operation)
+        elif reader.operation == operation:
+            left, right = reader.inputs
+            yield reader, right if left is item else left
 
 
 def _parameter(item: Node, axes: Sequence[int], rank: int) -> Node | None:
@@ -272,14 +276,13 @@ def _channels(grouped: Node, axes: Sequence[int]) -> int | None:
 
 
 def _reshaped(item: Node, readers: Readers) -> Node | None:
-    """The reshape that alone reads a node, past casts."""
-    found = set(readers.get(item, ()))
-    if len(found) != 1:
-        return None
-    (reader,) = found
-    if reader.operation == "convert_element_type":
-        return _reshaped(reader, readers)
-    return reader if reader.operation == "reshape" else None
+    """The reshape that reads a node, past casts."""
+    for reader in dict.fromkeys(readers.get(item, ())):
+        if reader is not item and reader.operation == "reshape":
+            return reader
+        if reader is not item and reader.operation == "convert_element_type":
+            return _reshaped(reader, readers)
+    return None
 
 
 def _spread_back(

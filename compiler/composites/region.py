@@ -54,32 +54,37 @@ class Region:
         inner = frozenset(found) - numbers - widened - {root}
         return cls(root, tuple(leaves), tuple(found), inner)
 
-    def escape(
-        self, graph: Graph, readers: Mapping[Node, Sequence[Node]], operands: Sequence[str]
-    ) -> str:
-        """Who else reads what lies inside, so that it would be computed twice; empty if nobody."""
+    def escapes(self, readers: Mapping[Node, Sequence[Node]]) -> list[tuple[Node, Node]]:
+        """What lies inside and is read outside, with each of those readers."""
         inside = frozenset(self.nodes)
-        escapes = [
+        return [
             (item, reader)
             for item in self.nodes
             if item in self.inner
             for reader in readers.get(item, ())
             if reader not in inside or reader is item
         ]
-        if not escapes:
-            return ""
-        # Of the rest the user wrote some, and JAX's derivatives are the others.
+
+    def reason(
+        self, graph: Graph, escapes: Sequence[tuple[Node, Node]], operands: Sequence[str]
+    ) -> str:
+        """Who reads what lies inside; empty where that is the region's own derivative only."""
+        # The user wrote some, and JAX's derivatives are the others.
         written = [pair for pair in escapes if not self._derives(graph, pair[1])]
-        item, reader = (written or escapes)[0]
-        names = zip(self.leaves, operands, strict=True)
-        text = formula(item, {leaf: Origin(name=label) for leaf, label in names})
         if not written:
-            return f"{text} is also read by its derivative"
+            return ""
+        item, reader = written[0]
+        text = self.text(item, operands)
         if reader is item:
             return f"{text} is also returned"
         origin = graph.origin(reader)
         place = f", {origin_comment(origin)}" if origin.file else ""
         return f"{text} is also read by {reader.operation}{place}"
+
+    def text(self, item: Node, operands: Sequence[str]) -> str:
+        """A node of the region as a formula over the names of its leaves."""
+        names = zip(self.leaves, operands, strict=True)
+        return formula(item, {leaf: Origin(name=label) for leaf, label in names})
 
     def _derives(self, graph: Graph, reader: Node) -> bool:
         """Whether a node is what JAX made of the region's own lines for its derivative."""
@@ -102,3 +107,14 @@ class Region:
             named = "" if item is self.root else known.name
             origins.setdefault(made, Origin(known.order, named))
         return Graph(fresh, [mapped[self.root]], name=name, origins=origins)
+
+
+def over(sources: Sequence[Node], results: Sequence[Node], name: str) -> Graph:
+    """Results as a graph over parameters in the place of what they are computed from."""
+    fresh = [parameter(index, source.type) for index, source in enumerate(sources)]
+    mapped: dict[Node, Node] = dict(zip(sources, fresh, strict=True))
+    for result in results:
+        for item in Region.between(result, sources).nodes if result not in mapped else ():
+            inputs = tuple(mapped[source] for source in item.inputs)
+            mapped[item] = with_other_inputs(item, inputs) if inputs else item
+    return Graph(fresh, [mapped[result] for result in results], name=name)

@@ -132,6 +132,12 @@ def _check_body(item: Node) -> str:
     return _fits(item["body"], _values(item), _results(item))
 
 
+def _check_composite_grad(item: Node) -> str:
+    forward, cotangent = item.inputs
+    arguments = [source.type for source in (*forward.inputs, cotangent)]
+    return _fits(item["body"], arguments, item.types)
+
+
 def _check_branches(item: Node) -> str:
     arguments = _values(item)[1:]
     for branch in item["branches"]:
@@ -175,6 +181,7 @@ _CHECKS = {
     "call": _check_body,
     "checkpoint": _check_body,
     "composite": _check_body,
+    "composite_grad": _check_composite_grad,
     "custom_jvp": _check_body,
     "custom_vjp": _check_body,
     "cond": _check_branches,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Written = tuple[str, str]
 """An expression, and how its results are packed: `bare` (a value or a tuple), `list`, or the
 number of results in the first of two groups; `with name` where the expression also returns what
-has this name."""
+has this name; `tuple` where it returns one for each operand, of which some are wanted."""
 
 
 def _apply(function: str, arguments: list[str]) -> str:
@@ -52,12 +52,24 @@ def _write_body(emitter: FunctionEmitter, item: Node) -> Written:
 
 
 def _write_composite(emitter: FunctionEmitter, item: Node) -> Written:
+    """The call of a composite; of its `jax.vjp`, where its gradient stands in the same function."""
     name: str = item["name"]
     operands = emitter.arguments(item.inputs)
-    if "." not in name:
-        return _apply(_plain(emitter, item["body"], name), operands), "bare"
     keywords = [f"{key}={_keyword(emitter, value)}" for key, value in item["keywords"]]
-    return _apply(name, [*operands, *keywords]), "bare"
+    function = name if "." in name else _plain(emitter, item["body"], name)
+    readers = emitter.readers.get(item, ())
+    if not any(reader.operation == "composite_grad" for reader in readers):
+        return _apply(function, [*operands, *keywords]), "bare"
+    pullback = emitter.names.unique(f"{item['body'].name}_vjp")
+    emitter.pullbacks[item] = pullback
+    function = _apply("partial", [function, *keywords]) if keywords else function
+    return _apply("jax.vjp", [function, *operands]), f"with {pullback}"
+
+
+def _write_composite_grad(emitter: FunctionEmitter, item: Node) -> Written:
+    """The call of the pullback that `jax.vjp` returned beside the composite's result."""
+    composite, cotangent = item.inputs
+    return _apply(emitter.pullbacks[composite], emitter.arguments([cotangent])), "tuple"
 
 
 def _keyword(emitter: FunctionEmitter, value: Any) -> str:
@@ -315,6 +327,7 @@ WRITERS: dict[str, Callable[[Any, Node], Written | None]] = {
     "attention_kernel_grad": write_attention_grad,
     "call": _write_call,
     "composite": _write_composite,
+    "composite_grad": _write_composite_grad,
     "scan": _write_scan,
     "while": _write_while,
     "cond": _write_cond,

@@ -22,7 +22,7 @@ from xlathe.compiler.ir.rewrite import users
 from xlathe.compiler.ir.text import Names, identifier, line_comment
 from xlathe.compiler.lowering import control
 from xlathe.compiler.lowering.layout import Line, wrapped
-from xlathe.compiler.lowering.signature import Signature, flat_signature, pack
+from xlathe.compiler.lowering.signature import Signature, flat_signature, pack, tuple_text
 from xlathe.compiler.ops.arrays import adds_leading_axes
 from xlathe.compiler.ops.elementwise import filled_scalar
 from xlathe.compiler.ops.primitives import primitive_of, public_name
@@ -270,7 +270,8 @@ class FunctionEmitter:
         written = writer(self, item) if writer is not None else None
         if written is not None:
             text = Expression(written[0])
-            if item.operation == "composite" and self._may_inline(item, text, origin):
+            is_value = item.operation == "composite" and written[1] == "bare"
+            if is_value and self._may_inline(item, text, origin):
                 self.inlined[item] = text
             else:
                 self._assign_results(item, *written, origin)
@@ -324,6 +325,10 @@ class FunctionEmitter:
             left = f"{pack(targets)} = "
         elif packed.startswith("with "):
             left = f"{targets[0]}, {packed.removeprefix('with ')} = "
+        elif packed == "tuple":
+            known = dict(zip(item["wanted"], targets, strict=True))
+            places = range(len(item.inputs[0].inputs))
+            left = f"{tuple_text([known.get(place, '_') for place in places])} = "
         elif packed == "list":
             left = f"[{', '.join(targets)}] = "
         else:

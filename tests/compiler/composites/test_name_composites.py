@@ -323,11 +323,6 @@ NEARLY = {
         "softmax: not named: its maximum is taken along axis 0, its sum along axis 1",
     ),
     "mean": (shifted_by_mean, 1, "softmax: not named: what is subtracted first is not the maximum"),
-    "derivative": (
-        lambda x: jax.value_and_grad(lambda x: jnp.sin(jax.nn.silu(x)).sum())(x),
-        1,
-        "silu: not named: logistic(x) is also read by its derivative",
-    ),
 }
 
 
