@@ -242,7 +242,9 @@ def _generator(x):
 
 
 @pytest.mark.parametrize(
-    "value", [3, "text", [1], _generator, functools.partial(_generator, 1)], ids=str
+    "value",
+    [3, "text", [1], _generator, functools.partial(_generator, 1)],
+    ids=["number", "text", "list", "generator", "part of a generator"],
 )
 def test_what_is_not_a_function_is_refused_as_by_jit(value: Any) -> None:
     want, got = _raised(jax.jit, value), _raised(xl.compile, value)
