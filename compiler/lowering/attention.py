@@ -64,16 +64,24 @@ def {name}(kernel, plain):
             lambda *given: kernel(*given, *held[3:], **masks), *together(*held[:3])
         )
 
+        def is_for_all(leaf):
+            # What is added to scores is read by all rows of a larger batch alike.
+            query, key, value = (x.shape for x in operands[:3])
+            if leaf.ndim != 4 or leaf.shape in (query, key, value):
+                return False
+            return leaf.shape[2] in (1, query[1]) and leaf.shape[3] in (1, key[1])
+
         def pushed(changes):
             return jax.jvp(partial(plain, **masks), operands, changes)[1]
 
         def pulled(change):
-            beside = jax.vjp(partial(plain, *operands[:3], **masks), *operands[3:])[1](change)
-            if len(operands) > 3 or masks:
-                return (*pullback(change), *beside)
+            by_bias = jax.vjp(partial(plain, *operands[:3], **masks), *operands[3:])[1](change)
             leaves, tree = jax.tree.flatten((pullback, change))
-            given, mapped = jax.tree.unflatten(tree, together(*leaves))
-            return given(mapped)
+            places = [i for i, leaf in enumerate(leaves) if not is_for_all(leaf)]
+            for place, leaf in zip(places, together(*(leaves[i] for i in places))):
+                leaves[place] = leaf
+            given, change = jax.tree.unflatten(tree, leaves)
+            return (*given(change), *by_bias)
 
         value = linear(
             operands,

@@ -238,11 +238,12 @@ def _outputs_of(predictor: Predictor, data: Any, batch: Batch) -> Any:
     """The outputs of a batch; one smaller than others is padded, so that it needs no program."""
     rows = batch.rows
     whole = data.batch_size if isinstance(data, ArrayData) and data.steps > 1 else _round(rows)
+    run = predictor.at_once if data.steps == 1 else predictor
     if not predictor.by_row or rows >= whole:
-        return predictor(batch.x)
-    outputs = predictor(pad_rows(batch.x, whole))
+        return run(batch.x)
+    outputs = run(pad_rows(batch.x, whole))
     if any(np.ndim(leaf) == 0 or leaf.shape[0] != whole for leaf in jax.tree.leaves(outputs)):
-        return predictor(batch.x)
+        return run(batch.x)
     return jax.tree.map(lambda leaf: leaf[:rows], outputs)
 
 

@@ -55,7 +55,7 @@ class Operator(Layer):
         self.built = True
 
     def default_name(self) -> str:
-        operation = self._arguments["operation"]
+        operation: str = self._arguments["operation"]
         return _NAMES.get(operation, operation).rpartition(".")[2]
 
     @property

@@ -161,7 +161,7 @@ class Momentum(xl.optimizers.Optimizer):
 class Centralized(xl.optimizers.SGD):
     """An optimizer that changes gradients before they are applied."""
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads, trainable_variables=None):  # pyright: ignore[reportIncompatibleMethodOverride]
         centred = [g - xl.ops.mean(g, axis=0) for g in grads]
         return super().apply(centred, trainable_variables)
 

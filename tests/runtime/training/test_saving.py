@@ -372,7 +372,8 @@ def test_a_scope_of_custom_objects():
 
 
 def test_configs_where_names_are_taken():
-    assert xl.optimizers.get({"class_name": "SGD", "config": {"momentum": 0.5}}).momentum == 0.5
+    optimizer = xl.optimizers.get({"class_name": "SGD", "config": {"momentum": 0.5}})
+    assert optimizer.get_config()["momentum"] == 0.5
     assert xl.losses.get({"class_name": "Huber", "config": {"delta": 0.5}})([2.0], [0.0]) == 0.875
     assert xl.metrics.get(xl.metrics.serialize(xl.metrics.Mean(name="m"))).name == "m"
     for module in (xl.losses, xl.metrics):
