@@ -41,49 +41,95 @@ def {name}(kernel, plain):
     # What else is asked for is derived from the plain form, which computes the same.
     plain = jax.checkpoint(plain)
 
-    @jax.custom_batching.custom_vmap
-    def together(*arrays):
-        # cuDNN's kernels are mapped over all of their arrays, or over none.
-        return arrays
+    # To the kernel one more axis is a longer batch; JAX maps cuDNN's over all arrays or over none.
+    def longer(size, batch, x, is_mapped):
+        shape = x.shape[2:] if is_mapped else x.shape[1:]
+        return jnp.broadcast_to(x, (size, batch, *shape)).reshape(-1, *shape)
 
-    @together.def_vmap
-    def together_vmap(size, mapped, *arrays):
-        pairs = zip(arrays, mapped)
-        wide = [x if is_mapped else jnp.broadcast_to(x, (size, *x.shape)) for x, is_mapped in pairs]
-        return together(*wide), (True,) * len(wide)
+    def apart(size, batch, tree, likes):
+        def is_longer(x, like):
+            return x.shape != like.shape or x.shape[:1] == (size * batch,) == (batch,)
+
+        def change(x, like):
+            if not is_longer(x, like):
+                return x
+            return x.reshape(size, batch, *x.shape[1:])[:, : like.shape[0]]
+
+        return jax.tree.map(change, tree, likes), jax.tree.map(is_longer, tree, likes)
+
+    trees = {}
+
+    def shapes(leaves):
+        return tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+
+    def run(arrays, beside):
+        result, pullback = jax.vjp(partial(kernel, **beside), *arrays)
+        leaves, tree = jax.tree.flatten(pullback)
+        trees[shapes(leaves)] = tree
+        return result, leaves
+
+    @jax.custom_batching.custom_vmap
+    def value(arrays, beside):
+        return kernel(*arrays, **beside)
+
+    @jax.custom_batching.custom_vmap
+    def forward(arrays, beside):
+        return run(arrays, beside)
+
+    @jax.custom_batching.custom_vmap
+    def backward(arrays, beside, leaves, change):
+        if shapes(leaves) not in trees:
+            jax.eval_shape(run, arrays, beside)
+        return jax.tree.unflatten(trees[shapes(leaves)], leaves)(change)
+
+    def mapped_by_batch(function):
+        @function.def_vmap
+        def rule(size, mapped, arrays, beside, *others):
+            def one(*given):
+                first = lambda x, is_mapped: x[0] if is_mapped else x
+                return function(*jax.tree.map(first, given, tuple(mapped)))
+
+            def joined(x, is_mapped, stays):
+                return x if stays and not is_mapped else longer(size, batch, x, is_mapped)
+
+            likes = jax.eval_shape(one, arrays, beside, *others)
+            batch = arrays[0].shape[int(mapped[0][0])]
+            arrays = [joined(*pair, False) for pair in zip(arrays, mapped[0])]
+            # What is one for the whole batch stays so, such as a bias.
+            stays = {name: x.shape[:1] != (batch,) for name, x in beside.items()}
+            beside = {name: joined(x, mapped[1][name], stays[name]) for name, x in beside.items()}
+            if others:
+                leaves, change = others
+                wanted = jax.eval_shape(run, arrays, beside)[1]
+                stays = [x.shape == like.shape for x, like in zip(leaves, wanted)]
+                leaves = [joined(*each) for each in zip(leaves, mapped[2], stays)]
+                others = leaves, joined(change, mapped[3], False)
+            return apart(size, batch, function(arrays, beside, *others), likes)
+
+    for function in (value, forward, backward):
+        mapped_by_batch(function)
+
+    def named(operands, masks):
+        return [*operands[:3]], dict(zip(["bias"], operands[3:])) | masks
 
     @jax.custom_jvp
     def attend(operands, masks):
-        return kernel(*together(*operands[:3]), *operands[3:], **masks)
+        return value(*named(operands, masks))
 
     @attend.defjvp
     def attend_jvp(primals, tangents):
         operands, masks = primals
-        held = lax.stop_gradient(operands)
-        result, pullback = jax.vjp(
-            lambda *given: kernel(*given, *held[3:], **masks), *together(*held[:3])
-        )
-
-        def is_for_all(leaf):
-            # What is added to scores is read by all rows of a larger batch alike.
-            query, key, value = (x.shape for x in operands[:3])
-            if leaf.ndim != 4 or leaf.shape in (query, key, value):
-                return False
-            return leaf.shape[2] in (1, query[1]) and leaf.shape[3] in (1, key[1])
+        held = named(lax.stop_gradient(operands), masks)
+        result, leaves = forward(*held)
 
         def pushed(changes):
             return jax.jvp(partial(plain, **masks), operands, changes)[1]
 
         def pulled(change):
             by_bias = jax.vjp(partial(plain, *operands[:3], **masks), *operands[3:])[1](change)
-            leaves, tree = jax.tree.flatten((pullback, change))
-            places = [i for i, leaf in enumerate(leaves) if not is_for_all(leaf)]
-            for place, leaf in zip(places, together(*(leaves[i] for i in places))):
-                leaves[place] = leaf
-            given, change = jax.tree.unflatten(tree, leaves)
-            return (*given(change), *by_bias)
+            return (*backward(*held, leaves, change), *by_bias)
 
-        value = linear(
+        primal = linear(
             operands,
             lambda one: one * plain(*operands, **masks),
             lambda one: one * result,
@@ -91,13 +137,13 @@ def {name}(kernel, plain):
             jnp.ones((), result.dtype),
             result,
         )
-        return value, linear(operands, pushed, pushed, pulled, tangents[0], result)
+        return primal, linear(operands, pushed, pushed, pulled, tangents[0], result)
 
     # Traced and derived once for all layers.
     @jax.jit
     def attention(query, key, value, bias=None, mask=None):
         operands = (query, key, value) if bias is None else (query, key, value, bias)
-        return attend(operands, {{}} if mask is None else {{"mask": mask}})
+        return attend(operands, {} if mask is None else {"mask": mask})
 
     return attention"""
 
@@ -167,8 +213,8 @@ def _differentiable(emitter: FunctionEmitter, name: str, kernel: str, plain: str
     function, is_new = emitter.module.once("with_derivatives", "with_derivatives")
     if is_new:
         linear, _ = emitter.module.once("linear", "linear")
-        text = _WITH_DERIVATIVES.replace("linear(", f"{linear}(")
-        emitter.module.functions.append(text.format(name=function))
+        text = _WITH_DERIVATIVES.replace("linear(", f"{linear}(").replace("{name}", function)
+        emitter.module.functions.append(text)
     arguments = "\n".join(wrapped("", argument, ",", "    ") for argument in (kernel, plain))
     emitter.module.functions.append(f"{name} = {function}(\n{arguments}\n)")
 
